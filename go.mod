@@ -1,0 +1,5 @@
+module wrun
+
+go 1.26
+
+require github.com/opencontainers/runtime-spec v1.3.0

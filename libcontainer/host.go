@@ -1,0 +1,139 @@
+package libcontainer
+
+import (
+	"context"
+	"encoding/json"
+	"os"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// Host does the work of one kind of isolation: namespaces, a QEMU machine or
+// the Host Compute Service. The core decides, a Host only obeys.
+type Host interface {
+	// Create builds the container and parks it before the user program.
+	// Everything it changes on the machine it first announces through
+	// Config.Record; on error nothing is left behind.
+	Create(ctx context.Context, c *Config, io Stdio) (System, error)
+	// Open finds a container again from what was recorded, also from the
+	// remains of a Create that died half way. It fails with ErrNotFound only
+	// when there is nothing to close either.
+	Open(ctx context.Context, h Handle) (System, error)
+}
+
+// Handle is a host's own record of one container: opaque JSON to the core.
+type Handle = json.RawMessage
+
+// System is one container as its host sees it.
+type System interface {
+	// Pid is the host process that lives as long as the container and ends
+	// with its exit code; 0 when none was made yet.
+	Pid() int
+	// Live observes; it never remembers.
+	Live(ctx context.Context) (Live, error)
+	// Start releases the parked program and returns once it runs. A program
+	// that cannot be executed is an error of Start.
+	Start(ctx context.Context) error
+	// Signal sends sig (a Linux signal number) to the init process, or with all to
+	// every process of the container. ErrNotRunning when there is none.
+	Signal(ctx context.Context, sig int, all bool) error
+	// Exec starts a further process and returns once it runs.
+	Exec(ctx context.Context, p *Exec, io Stdio) (Process, error)
+	// Wait blocks until the init process ends and returns its exit code
+	// (128+n after signal n). Only the process that called Create may wait.
+	Wait(ctx context.Context) (int, error)
+	// Processes lists host process ids, init first.
+	Processes(ctx context.Context) ([]int, error)
+	// Close kills what still runs, waits for its end and removes everything
+	// the host made. It is idempotent and works on remains.
+	Close(ctx context.Context) error
+}
+
+// Pauser freezes and thaws every process of the container.
+type Pauser interface {
+	Pause(ctx context.Context) error
+	Resume(ctx context.Context) error
+}
+
+// Updater changes limits of a living container. Fields that are nil stay.
+type Updater interface {
+	Update(ctx context.Context, r *specs.LinuxResources) error
+}
+
+// Meter reads the container's resource usage: a value that marshals into the
+// "data" object of `wrun events --stats`, in runc's shape.
+type Meter interface {
+	Stats(ctx context.Context) (any, error)
+}
+
+// HookRunner runs a hook inside the container's namespaces, as config.md asks
+// for startContainer.
+type HookRunner interface {
+	RunHook(ctx context.Context, h specs.Hook, state []byte) error
+}
+
+// Process is one process started by Exec.
+type Process interface {
+	Pid() int
+	Signal(sig int) error
+	// Wait returns the exit code, 128+n after signal n.
+	Wait(ctx context.Context) (int, error)
+}
+
+// Live is what a host observes at one instant.
+type Live struct {
+	Exists  bool // the init process is there and no zombie
+	Started bool // it has left the start gate: the user program runs
+	Paused  bool
+}
+
+// Config is all a host needs to create a container.
+type Config struct {
+	ID        string
+	Dir       string // the container's state directory; the host may keep files in it
+	Bundle    string // absolute
+	Spec      *specs.Spec
+	Isolation Isolation
+
+	NoPivot       bool
+	NoNewKeyring  bool
+	SystemdCgroup bool
+	Rootless      bool
+
+	// Record saves the host's handle; called before each kind of side effect
+	// with a handle that is enough to undo it, and again when facts are added.
+	Record func(Handle) error
+	// Namespaces is nil when no hook wants it. The host calls it once the
+	// container's namespaces and mounts exist and before the root is switched
+	// (config.md, "createRuntime Hooks" and "createContainer Hooks"); inside
+	// runs one hook in the container's namespaces. An error aborts Create.
+	Namespaces func(ctx context.Context, pid int, inside RunHook) error
+	// Warn tells the operator of something that was asked for and left out.
+	Warn func(format string, args ...any)
+}
+
+// RunHook executes one hook with the OCI state on its standard input.
+type RunHook func(ctx context.Context, h specs.Hook, state []byte) error
+
+// Stdio is what a new process gets as its standard streams. When Console is
+// set the process has a terminal: a pty is made inside the container and its
+// master sent to Console, a connected unix socket (SCM_RIGHTS).
+type Stdio struct {
+	In, Out, Err *os.File
+	Console      *os.File
+	PreserveFDs  int    // descriptors 3..3+n-1 are passed on, same numbers
+	ListenFDs    int    // of those, how many came by LISTEN_FDS (sd_listen_fds(3))
+	PidfdSocket  string // path of a unix socket that gets the new process's pidfd
+}
+
+// Exec is a further process in a living container.
+type Exec struct {
+	Spec *specs.Process
+	// Container is the container's own Spec, for what a process inherits
+	// (seccomp, capabilities' bounds, cgroup path).
+	Container *specs.Spec
+	// Cgroup maps controller to a path relative to the container's cgroup
+	// ("" for all); from exec --cgroup.
+	Cgroup map[string]string
+	Warn   func(format string, args ...any)
+}
