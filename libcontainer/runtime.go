@@ -1,0 +1,83 @@
+// Package libcontainer is wrun's core: the life cycle of a container over
+// whichever host does the work. It decides, orders the steps, keeps the facts
+// and runs the hooks; it never touches a namespace, a machine or a service.
+package libcontainer
+
+import (
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// StatusPaused is the one status beyond the specification's four.
+const StatusPaused specs.ContainerState = "paused"
+
+// Annotations that wrun adds to the bundle's own in State, List and the state
+// given to hooks.
+const (
+	AnnotationIsolation = "org.wrun.isolation" // silo | uvm
+	AnnotationHost      = "org.wrun.host"      // linux | windows
+)
+
+// Runtime is the state root plus the hosts: what every command works with. It
+// holds no state of its own, so any number of processes may share a root.
+type Runtime struct {
+	Root          string                        // the container's state is Root/<id>/
+	Hosts         func(Isolation) (Host, error) // who serves which isolation
+	Warn          func(format string, args ...any)
+	SystemdCgroup bool
+	Rootless      bool
+}
+
+// CreateOptions are the choices a caller has beside the bundle.
+type CreateOptions struct {
+	Bundle       string // "" is the working directory
+	PidFile      string
+	NoPivot      bool
+	NoNewKeyring bool
+	Stdio        Stdio
+}
+
+// RunOptions are the choices of Run.
+type RunOptions struct {
+	CreateOptions
+	Detach bool
+	Keep   bool
+	// Started is called once the program runs (foreground only); the CLI relays
+	// signals and terminal through it.
+	Started func(Process)
+}
+
+// ExecOptions describe a further process.
+type ExecOptions struct {
+	// Process is complete, or nil: then Override edits a deep copy of the
+	// container's own process.
+	Process      *specs.Process
+	Override     func(*specs.Process) error
+	PidFile      string
+	Detach       bool
+	IgnorePaused bool
+	Cgroup       map[string]string
+	Stdio        Stdio
+	Started      func(Process)
+}
+
+// Summary is one line of List, in the shape of `runc list --format json`.
+type Summary struct {
+	Version     string               `json:"ociVersion"`
+	ID          string               `json:"id"`
+	Pid         int                  `json:"pid"`
+	Status      specs.ContainerState `json:"status"`
+	Bundle      string               `json:"bundle"`
+	Rootfs      string               `json:"rootfs"`
+	Created     time.Time            `json:"created"`
+	Annotations map[string]string    `json:"annotations,omitempty"`
+	Owner       string               `json:"owner"`
+}
+
+// warn tells the operator, when there is somebody who listens.
+func (r *Runtime) warn(format string, args ...any) {
+	if r.Warn != nil {
+		r.Warn(format, args...)
+	}
+}
