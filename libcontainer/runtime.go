@@ -36,6 +36,10 @@ type CreateOptions struct {
 	NoPivot      bool
 	NoNewKeyring bool
 	Stdio        Stdio
+	// Streams, when set, is asked for the Stdio once the process is known (its
+	// terminal flag decides what a caller has to bring) and before anything is
+	// reserved; its error ends the operation.
+	Streams func(terminal bool) (Stdio, error)
 }
 
 // RunOptions are the choices of Run.
@@ -59,6 +63,7 @@ type ExecOptions struct {
 	IgnorePaused bool
 	Cgroup       map[string]string
 	Stdio        Stdio
+	Streams      func(terminal bool) (Stdio, error) // as in CreateOptions
 	Started      func(Process)
 }
 
