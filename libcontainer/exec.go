@@ -1,0 +1,95 @@
+package libcontainer
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// execFailed is runc's exit code of an exec that started nothing, apart from
+// every likely code of the program.
+const execFailed = 255
+
+// sigKill is Linux's number; hosts translate it.
+const sigKill = 9
+
+// Exec starts a further process in container id and returns its exit code, 0
+// when detached. Errors carry exit code 255.
+func (r *Runtime) Exec(ctx context.Context, id string, o ExecOptions) (int, error) {
+	p, err := r.exec(ctx, id, o)
+	if err != nil {
+		return execFailed, WithExitCode(err, execFailed)
+	}
+	if o.Detach {
+		return 0, nil
+	}
+	if o.Started != nil {
+		o.Started(p)
+	}
+	code, err := p.Wait(ctx)
+	if err != nil {
+		return execFailed, WithExitCode(err, execFailed)
+	}
+	return code, nil
+}
+
+// exec returns once the process runs. The lock is shared: execs run side by
+// side, only delete, pause and the like wait for a start in progress.
+func (r *Runtime) exec(ctx context.Context, id string, o ExecOptions) (Process, error) {
+	op := opExec
+	if o.IgnorePaused {
+		op = opExecIgnorePaused
+	}
+	c, err := r.held(ctx, id, shared, op)
+	if err != nil {
+		return nil, err
+	}
+	defer c.lock.release()
+	fault(FaultExecLocked)
+	spec, err := c.config()
+	if err != nil {
+		return nil, err
+	}
+	process := o.Process
+	if process == nil {
+		if process, err = derive(spec.Process, o.Override); err != nil {
+			return nil, err
+		}
+	}
+	p, err := c.sys.Exec(ctx, &Exec{Spec: process, Container: spec, Cgroup: o.Cgroup, Warn: r.warn}, o.Stdio)
+	if err != nil {
+		return nil, err
+	}
+	fault(FaultExecStarted)
+	if o.PidFile != "" {
+		// Only now: conmon takes the file for the sign that the process started.
+		if err := writePidFile(o.PidFile, p.Pid()); err != nil {
+			return nil, errors.Join(err, p.Signal(sigKill))
+		}
+		fault(FaultExecPidFile)
+	}
+	return p, nil
+}
+
+// derive edits a deep copy of the container's own process.
+func derive(own *specs.Process, edit func(*specs.Process) error) (*specs.Process, error) {
+	p := new(specs.Process)
+	if own != nil {
+		data, err := json.Marshal(own)
+		if err == nil {
+			err = json.Unmarshal(data, p)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("copying the container's process: %w", err)
+		}
+	}
+	if edit != nil {
+		if err := edit(p); err != nil {
+			return nil, err
+		}
+	}
+	return p, nil
+}

@@ -1,0 +1,139 @@
+package libcontainer
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// factsVersion is the format of state.json. A wrun that finds another one
+// leaves the container alone: it may run, and only its maker can undo it.
+const factsVersion = 1
+
+// facts are what was decided and done about one container: the content of
+// state.json. Everything that can change by itself is observed instead.
+type facts struct {
+	Version     int               `json:"version"`
+	ID          string            `json:"id"`
+	Bundle      string            `json:"bundle"`
+	Rootfs      string            `json:"rootfs"`
+	Isolation   Isolation         `json:"isolation"`
+	Created     time.Time         `json:"created"`
+	Boot        string            `json:"boot"`      // the machine's boot id; everything a host made ends with its boot
+	NoProcess   bool              `json:"noProcess"` // config.json has no process: start is an error
+	Hooks       bool              `json:"hooks"`     // config.json has hooks for after create
+	Complete    bool              `json:"complete"`  // create got to its end
+	Annotations map[string]string `json:"annotations"`
+	Handle      Handle            `json:"handle"` // never empty: facts are first saved when the host announces itself
+}
+
+// errDamaged marks a state.json that no wrun wrote whole.
+var errDamaged = errors.New("state file is damaged")
+
+// append encodes f behind b. By hand, because create saves several times and
+// the first use of encoding/json's encoder costs more than all of them.
+func (f *facts) append(b []byte) []byte {
+	b = append(b, `{"version":`...)
+	b = strconv.AppendInt(b, int64(f.Version), 10)
+	b = appendString(append(b, `,"id":`...), f.ID)
+	b = appendString(append(b, `,"bundle":`...), f.Bundle)
+	b = appendString(append(b, `,"rootfs":`...), f.Rootfs)
+	b = appendString(append(b, `,"isolation":{"kind":`...), string(f.Isolation.Kind))
+	b = appendString(append(b, `,"os":`...), f.Isolation.OS)
+	b = appendString(append(b, `,"host":`...), f.Isolation.Host)
+	b = appendString(append(b, `,"reason":`...), f.Isolation.Reason)
+	b = f.Created.AppendFormat(append(b, `},"created":"`...), time.RFC3339Nano)
+	b = appendString(append(b, `","boot":`...), f.Boot)
+	b = strconv.AppendBool(append(b, `,"noProcess":`...), f.NoProcess)
+	b = strconv.AppendBool(append(b, `,"hooks":`...), f.Hooks)
+	b = strconv.AppendBool(append(b, `,"complete":`...), f.Complete)
+	if len(f.Annotations) > 0 {
+		b = append(b, `,"annotations":`...)
+		sep := byte('{')
+		for k, v := range f.Annotations {
+			b = appendString(append(b, sep), k)
+			b = appendString(append(b, ':'), v)
+			sep = ','
+		}
+		b = append(b, '}')
+	}
+	if len(f.Handle) > 0 {
+		b = append(append(b, `,"handle":`...), f.Handle...)
+	}
+	return append(b, "}\n"...)
+}
+
+// appendString encodes s as a JSON string. Bytes that are not UTF-8 become
+// U+FFFD, as in encoding/json.
+func appendString(b []byte, s string) []byte {
+	const hex = "0123456789abcdef"
+	b = append(b, '"')
+	for _, r := range s {
+		switch {
+		case r == '"' || r == '\\':
+			b = append(b, '\\', byte(r))
+		case r < ' ':
+			b = append(b, '\\', 'u', '0', '0', hex[r>>4], hex[r&15])
+		default:
+			b = utf8.AppendRune(b, r)
+		}
+	}
+	return append(b, '"')
+}
+
+// parseFacts decodes the state file of container id. Its errors are errDamaged
+// or tell of a foreign version.
+func parseFacts(data []byte, id string) (*facts, error) {
+	f := new(facts)
+	if err := json.Unmarshal(data, f); err != nil {
+		// A foreign format may differ in anything but its version.
+		var v struct {
+			Version int `json:"version"`
+		}
+		if json.Unmarshal(data, &v) == nil && v.Version != factsVersion && v.Version != 0 {
+			return nil, foreign(v.Version)
+		}
+		return nil, fmt.Errorf("%w: %v", errDamaged, err)
+	}
+	switch {
+	case f.Version == 0:
+		return nil, fmt.Errorf("%w: no version", errDamaged)
+	case f.Version != factsVersion:
+		return nil, foreign(f.Version)
+	case f.ID != id:
+		return nil, fmt.Errorf("%w: it is about container %q", errDamaged, f.ID)
+	case len(f.Handle) == 0 || string(f.Handle) == "null":
+		return nil, fmt.Errorf("%w: no handle", errDamaged)
+	}
+	return f, nil
+}
+
+func foreign(version int) error {
+	err := fmt.Errorf("state file has format %d, this wrun knows format %d", version, factsVersion)
+	return WithHint(err, "use the wrun that created the container")
+}
+
+// state renders f as the OCI state.
+func (f *facts) state(status specs.ContainerState, pid int) *specs.State {
+	s := &specs.State{
+		Version:     specs.Version,
+		ID:          f.ID,
+		Status:      status,
+		Pid:         pid,
+		Bundle:      f.Bundle,
+		Annotations: make(map[string]string, len(f.Annotations)+2),
+	}
+	for k, v := range f.Annotations {
+		s.Annotations[k] = v
+	}
+	if f.Isolation.Kind != "" {
+		s.Annotations[AnnotationIsolation] = string(f.Isolation.Kind)
+		s.Annotations[AnnotationHost] = f.Isolation.Host
+	}
+	return s
+}
