@@ -1,0 +1,99 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"sync"
+	"time"
+)
+
+// column is one runtime's part of the table.
+type column struct {
+	subject subject
+	results map[string]result
+	took    time.Duration
+}
+
+// gate is the test that must be clean before any other's word is worth
+// something: some pass because the runtime cannot start anything.
+const gate = "default"
+
+// slow lists the tests that wait for many seconds; started first, they do not
+// prolong the whole.
+var slow = []string{"delete", "kill", "pidfile", "linux_cgroups_cpus", "linux_cgroups_network", "hooks"}
+
+func runColumn(s subject, st suite, tests []string, want expectations, m machine, o options) (column, error) {
+	began := time.Now()
+	first, _, diagnostics, err := runConfined(s, st, m, gate, o.timeout)
+	if err != nil {
+		return column{}, err
+	}
+	if bytes.Contains(diagnostics, []byte("unknown version")) {
+		s.lowered = true
+		if first, _, diagnostics, err = runConfined(s, st, m, gate, o.timeout); err != nil {
+			return column{}, err
+		}
+	}
+	if !first.clean(false) {
+		return column{}, fmt.Errorf("%s: the suite's %q test is not clean (%d ok, %d not ok, exit %d), so no other test means anything:\n%s",
+			s.name, gate, first.ok, first.notOK, first.exit, diagnostics)
+	}
+	c := column{subject: s, results: map[string]result{}}
+
+	queue := make(chan string)
+	var lock sync.Mutex
+	var errs []error
+	var workers sync.WaitGroup
+	for range max(o.jobs, 1) {
+		workers.Go(func() {
+			for test := range queue {
+				r := result{test: test}
+				var tap, diagnostics []byte
+				var err error
+				if limit := want.needless(test, m); limit != "" {
+					r.skipped = limit
+				} else {
+					r, tap, diagnostics, err = runConfined(s, st, m, test, o.timeout)
+				}
+				if err == nil && o.out != "" {
+					err = keep(filepath.Join(o.out, s.name), test, tap, diagnostics)
+				}
+				lock.Lock()
+				c.results[test] = r
+				errs = append(errs, err)
+				lock.Unlock()
+			}
+		})
+	}
+	for _, test := range slowFirst(tests) {
+		queue <- test
+	}
+	close(queue)
+	workers.Wait()
+	c.took = time.Since(began)
+	return c, errors.Join(errs...)
+}
+
+func slowFirst(tests []string) []string {
+	rank := map[string]int{}
+	for i, test := range slow {
+		rank[test] = i - len(slow)
+	}
+	ordered := append([]string(nil), tests...)
+	sort.SliceStable(ordered, func(i, j int) bool { return rank[ordered[i]] < rank[ordered[j]] })
+	return ordered
+}
+
+func keep(dir, test string, tap, diagnostics []byte) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(filepath.Join(dir, test+".tap"), tap, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, test+".err"), diagnostics, 0o644)
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// machine is what of this machine decides which tests can pass.
+type machine struct {
+	hierarchies []hierarchy
+	limits      map[string]bool // by the names that expected.json uses
+}
+
+// readMachine looks instead of guessing: each limit that excuses a test in
+// expected.json is probed, so on a machine without it the test must pass.
+func readMachine() (machine, error) {
+	m := machine{}
+	var err error
+	if m.hierarchies, err = readHierarchies(); err != nil {
+		return m, err
+	}
+	if err := sweep(m.hierarchies); err != nil {
+		return m, err
+	}
+	sysResource, err := capable(24)
+	if err != nil {
+		return m, err
+	}
+	memory, err := m.writes("memory", "memory.kmem.limit_in_bytes", "1000000")
+	if err != nil {
+		return m, err
+	}
+	leaf, err := m.writes("blkio", "blkio.leaf_weight", "500")
+	if err != nil {
+		return m, err
+	}
+	m.limits = map[string]bool{
+		"no CAP_SYS_RESOURCE":    !sysResource,
+		"no cgroup v1":           !m.controller("pids"),
+		"no v1 hugetlb":          !m.controller("hugetlb"),
+		"no v1 net_cls":          !m.controller("net_cls"),
+		"no kernel memory limit": !memory,
+		"no blkio leaf weight":   !leaf,
+	}
+	return m, nil
+}
+
+// plainV1 is the machine without its v2 hierarchy, if it has both.
+func (m machine) plainV1() []hierarchy {
+	if len(m.hierarchies) == 1 {
+		return m.hierarchies
+	}
+	var v1 []hierarchy
+	for _, h := range m.hierarchies {
+		if !h.v2() {
+			v1 = append(v1, h)
+		}
+	}
+	return v1
+}
+
+func (m machine) controller(name string) bool {
+	for _, h := range m.hierarchies {
+		if h.has(name) {
+			return true
+		}
+	}
+	return false
+}
+
+// writes answers whether a new v1 cgroup takes a value in one of its files.
+func (m machine) writes(controller, file, value string) (bool, error) {
+	for _, h := range m.hierarchies {
+		if !h.has(controller) {
+			continue
+		}
+		t, err := makeTree([]hierarchy{h}, fmt.Sprintf("%s%d-probe", treePrefix, os.Getpid()))
+		if err != nil {
+			return false, err
+		}
+		refused := os.WriteFile(filepath.Join(t.dirs[0], file), []byte(value), 0)
+		return refused == nil, t.remove()
+	}
+	return false, nil
+}
+
+// capable answers whether the bounding set has a capability.
+func capable(number uint) (bool, error) {
+	status, err := os.ReadFile("/proc/self/status")
+	if err != nil {
+		return false, err
+	}
+	for line := range strings.Lines(string(status)) {
+		if set, ok := strings.CutPrefix(line, "CapBnd:"); ok {
+			bits, err := strconv.ParseUint(strings.TrimSpace(set), 16, 64)
+			return bits>>number&1 == 1, err
+		}
+	}
+	return false, errors.New("/proc/self/status has no CapBnd")
+}
+
+// leftBehind looks for what a run must not leave: cgroups and mounts outside
+// the confinements. Processes cannot outlive their pid namespace, and a cgroup
+// with one could not have been removed.
+func (m machine) leftBehind() error {
+	var left []string
+	for _, h := range m.hierarchies {
+		dirs, err := filepath.Glob(filepath.Join(h.own, fmt.Sprintf("%s%d-*", treePrefix, os.Getpid())))
+		if err != nil {
+			return err
+		}
+		left = append(left, dirs...)
+	}
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return err
+	}
+	for line := range bytes.Lines(mounts) {
+		if bytes.Contains(line, []byte("/wrun-oci-")) || bytes.Contains(line, []byte("/ocitest")) {
+			left = append(left, string(bytes.TrimSpace(line)))
+		}
+	}
+	if len(left) > 0 {
+		return fmt.Errorf("left behind: %s", strings.Join(left, "; "))
+	}
+	return nil
+}

@@ -1,0 +1,92 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sort"
+	"strings"
+)
+
+const suiteModule = "github.com/opencontainers/runtime-tools"
+
+// suite is the built validation suite: what ran is what go.mod pins.
+type suite struct {
+	dir      string   // holds the programs, runtimetest and the rootfs archive: a test's working directory
+	tests    []string // names, sorted, without runtimetest
+	version  string   // of the module
+	module   string   // folder of this Go module
+	expected string   // checked-in expectations
+}
+
+// buildSuite builds every tool that go.mod names. Go leaves programs that are
+// up to date alone, so only the first call costs seconds.
+func buildSuite() (suite, error) {
+	gomod, err := output("", "go", "env", "GOMOD")
+	if err != nil {
+		return suite{}, err
+	}
+	s := suite{module: filepath.Dir(gomod)}
+	if filepath.Base(s.module) != "oci" {
+		return suite{}, fmt.Errorf("run inside tests/oci, not %s", s.module)
+	}
+	s.expected = filepath.Join(s.module, "conformance", "expected.json")
+	s.dir = filepath.Join(s.module, "bin", "suite")
+	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+		return suite{}, err
+	}
+	// runtimetest runs inside a busybox rootfs: without cgo it is static.
+	if err := build(s.module, s.dir+"/", "tool"); err != nil {
+		return suite{}, err
+	}
+	where, err := output(s.module, "go", "list", "-m", "-f", "{{.Dir}} {{.Version}}", suiteModule)
+	if err != nil {
+		return suite{}, err
+	}
+	dir, version, _ := strings.Cut(where, " ")
+	s.version = version
+	archive := "rootfs-" + runtime.GOARCH + ".tar.gz"
+	data, err := os.ReadFile(filepath.Join(dir, archive))
+	if err != nil {
+		return suite{}, fmt.Errorf("the suite brings no root file system for this machine: %w", err)
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, archive), data, 0o644); err != nil {
+		return suite{}, err
+	}
+	tools, err := output(s.module, "go", "list", "tool")
+	if err != nil {
+		return suite{}, err
+	}
+	for _, pkg := range strings.Fields(tools) {
+		if name, ok := strings.CutPrefix(pkg, suiteModule+"/validation/"); ok {
+			s.tests = append(s.tests, name)
+		}
+	}
+	sort.Strings(s.tests)
+	return s, nil
+}
+
+func build(dir, out, pkg string) error {
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	cmd.Stderr = os.Stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("build %s in %s: %w", pkg, dir, err)
+	}
+	return nil
+}
+
+// output answers a command's standard output without the final line feed.
+func output(dir, name string, args ...string) (string, error) {
+	cmd := exec.Command(name, args...)
+	cmd.Dir = dir
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return "", fmt.Errorf("run %s %s: %w", name, strings.Join(args, " "), err)
+	}
+	return strings.TrimSpace(string(out)), nil
+}

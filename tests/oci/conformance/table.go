@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+)
+
+// String is one cell of the table without its verdict: assertions and whatever else tells.
+func (r result) String() string {
+	if r.skipped != "" {
+		return "skipped: " + r.skipped
+	}
+	s := fmt.Sprintf("%d/%d", r.ok, r.notOK)
+	if r.exit != 0 {
+		s += fmt.Sprintf(" exit %d", r.exit)
+	}
+	if r.errored && r.ok+r.notOK == 0 {
+		s += " error"
+	}
+	if r.timedOut {
+		s += " timed out"
+	}
+	return s
+}
+
+func (c column) cell(test string, want expectations) string {
+	r, ran := c.results[test]
+	switch {
+	case !ran:
+		return "-"
+	case r.skipped != "":
+		return r.String()
+	case r.clean(want.Tests[test].Silent):
+		return "clean " + r.String()
+	}
+	return "NOT   " + r.String()
+}
+
+type totals struct{ clean, ran, skipped, ok, notOK, left int }
+
+func (c column) totals(want expectations) totals {
+	var t totals
+	for test, r := range c.results {
+		if r.skipped != "" {
+			t.skipped++
+			continue
+		}
+		t.ran++
+		t.ok += r.ok
+		t.notOK += r.notOK
+		t.left += len(r.left)
+		if r.clean(want.Tests[test].Silent) {
+			t.clean++
+		}
+	}
+	return t
+}
+
+// printTable prints test × runtime as ok/not ok, then the totals.
+func printTable(out io.Writer, columns []column, tests []string, want expectations) {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprint(w, "test")
+	for _, c := range columns {
+		fmt.Fprintf(w, "\t%s", c.subject.name)
+	}
+	fmt.Fprintln(w)
+	for _, test := range tests {
+		if !slices.ContainsFunc(columns, func(c column) bool { _, ran := c.results[test]; return ran }) {
+			continue
+		}
+		fmt.Fprint(w, test)
+		for _, c := range columns {
+			fmt.Fprintf(w, "\t%s", c.cell(test, want))
+		}
+		fmt.Fprintln(w)
+	}
+	w.Flush()
+	for _, c := range columns {
+		t := c.totals(want)
+		fmt.Fprintf(out, "%s: %d clean of %d", c.subject.name, t.clean, t.ran)
+		if t.skipped > 0 {
+			fmt.Fprintf(out, ", %d skipped", t.skipped)
+		}
+		fmt.Fprintf(out, " (assertions %d ok, %d not ok; %d processes left by tests and ended) in %s: %s",
+			t.ok, t.notOK, t.left, c.took.Round(100*time.Millisecond), c.subject.version)
+		if c.subject.lowered {
+			fmt.Fprint(out, ", ociVersion lowered to 1.0.2")
+		}
+		fmt.Fprintln(out)
+	}
+}
+
+// writeMarkdown writes the record for docs/conformance.md.
+func writeMarkdown(path string, columns []column, s suite, want expectations) error {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s %s; cells are ok/not ok.\n\n| test |", suiteModule, s.version)
+	for _, c := range columns {
+		fmt.Fprintf(&b, " %s |", c.subject.name)
+	}
+	fmt.Fprintf(&b, "\n|---|%s\n", strings.Repeat("---|", len(columns)))
+	for _, test := range s.tests {
+		fmt.Fprintf(&b, "| %s |", test)
+		for _, c := range columns {
+			fmt.Fprintf(&b, " %s |", strings.Join(strings.Fields(c.cell(test, want)), " "))
+		}
+		b.WriteByte('\n')
+	}
+	b.WriteString("| **clean** |")
+	for _, c := range columns {
+		t := c.totals(want)
+		fmt.Fprintf(&b, " **%d of %d** (%d/%d) |", t.clean, t.ran, t.ok, t.notOK)
+	}
+	b.WriteString("\n\n")
+	for _, c := range columns {
+		fmt.Fprintf(&b, "- %s: %s\n", c.subject.name, c.subject.version)
+	}
+	return os.WriteFile(path, []byte(b.String()), 0o644)
+}
