@@ -74,6 +74,12 @@ func (r *Runtime) create(ctx context.Context, id string, o CreateOptions) (_ *co
 		return nil, nil, err
 	}
 
+	if o.Streams != nil {
+		if o.Stdio, err = o.Streams(cfg.Spec.Process != nil && cfg.Spec.Process.Terminal); err != nil {
+			return nil, nil, err
+		}
+	}
+
 	c := &container{rt: r, dir: cfg.Dir, spec: cfg.Spec, facts: newFacts(cfg)}
 	if c.lock, err = reserve(ctx, c.dir); err != nil {
 		return nil, nil, err

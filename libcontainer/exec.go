@@ -59,6 +59,11 @@ func (r *Runtime) exec(ctx context.Context, id string, o ExecOptions) (Process, 
 			return nil, err
 		}
 	}
+	if o.Streams != nil {
+		if o.Stdio, err = o.Streams(process.Terminal); err != nil {
+			return nil, err
+		}
+	}
 	p, err := c.sys.Exec(ctx, &Exec{Spec: process, Container: spec, Cgroup: o.Cgroup, Warn: r.warn}, o.Stdio)
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func (r *Runtime) List(ctx context.Context) ([]Summary, error) {
 	}
 	var all []Summary
 	for _, id := range ids {
-		s, err := r.summary(ctx, id)
+		s, err := r.Summary(ctx, id)
 		if errors.Is(err, ErrNotExist) {
 			continue // deleted meanwhile, or never made
 		}
@@ -44,7 +44,8 @@ func (r *Runtime) List(ctx context.Context) ([]Summary, error) {
 	return all, nil
 }
 
-func (r *Runtime) summary(ctx context.Context, id string) (Summary, error) {
+// Summary is State with what List says beyond it: `wrun state`, in runc's shape.
+func (r *Runtime) Summary(ctx context.Context, id string) (Summary, error) {
 	var created time.Time
 	var rootfs string
 	var state *specs.State
