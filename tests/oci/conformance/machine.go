@@ -121,7 +121,7 @@ func (m machine) leftBehind() error {
 		return err
 	}
 	for line := range bytes.Lines(mounts) {
-		if bytes.Contains(line, []byte("/wrun-oci-")) || bytes.Contains(line, []byte("/ocitest")) {
+		if bytes.Contains(line, []byte("wrun-oci-")) || bytes.Contains(line, []byte("/ocitest")) {
 			left = append(left, string(bytes.TrimSpace(line)))
 		}
 	}

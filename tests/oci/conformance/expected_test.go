@@ -1,0 +1,72 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestCompare(t *testing.T) {
+	want := expectations{MinimumClean: 1, Tests: map[string]expectation{
+		"a": {OK: 3},
+		"b": {OK: 2, NotOK: 1, Kind: "suite bug", Cause: "c"},
+		"c": {OK: 1, NotOK: 1, Kind: "machine limit", Limit: "no tape drive", Cause: "c"},
+	}}
+	asListed := func() map[string]result {
+		return map[string]result{"a": {ok: 3}, "b": {ok: 2, notOK: 1}, "c": {ok: 1, notOK: 1}}
+	}
+	limited := machine{limits: map[string]bool{"no tape drive": true}}
+	tests := []struct {
+		name    string
+		machine machine
+		change  func(map[string]result)
+		say     string // empty: no difference
+	}{
+		{"as listed", limited, func(map[string]result) {}, ""},
+		{"clean test fails", limited, func(r map[string]result) { r["a"] = result{ok: 2, notOK: 1} }, "a: not clean"},
+		{"clean test asserts less", limited, func(r map[string]result) { r["a"] = result{ok: 2} }, "a: clean with 2 ok"},
+		{"clean test leaves a process", limited, func(r map[string]result) { r["a"] = result{ok: 3, left: []string{"sleep"}} }, "left processes"},
+		{"listed test becomes clean", limited, func(r map[string]result) { r["b"] = result{ok: 3} }, "better than listed"},
+		{"listed test gets worse", limited, func(r map[string]result) { r["b"] = result{ok: 1, notOK: 2} }, "listed with 2 ok"},
+		{"listed test aborts", limited, func(r map[string]result) { r["b"] = result{ok: 2, notOK: 1, exit: 1} }, "listed with 2 ok"},
+		{"machine without the limit", machine{}, func(map[string]result) {}, "c: not clean"},
+		{"machine without the limit, clean", machine{}, func(r map[string]result) { r["c"] = result{ok: 9} }, ""},
+		{"test missing", limited, func(r map[string]result) { delete(r, "a") }, "no such test"},
+		{"test new", limited, func(r map[string]result) { r["d"] = result{ok: 1} }, "d: the suite's test is not listed"},
+		{"too few clean", limited, func(r map[string]result) { r["a"] = result{} }, "less than 1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := asListed()
+			test.change(got)
+			differences := strings.Join(want.compare(got, test.machine), "; ")
+			if (test.say == "") != (differences == "") || !strings.Contains(differences, test.say) {
+				t.Errorf("got %q, want %q", differences, test.say)
+			}
+		})
+	}
+}
+
+// The checked-in list itself is read by every run; this also holds its promise
+// of 38 clean tests against its own entries.
+func TestExpectationsAddUp(t *testing.T) {
+	want, err := readExpectations("expected.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	clean := 0
+	for _, e := range want.Tests {
+		if e.Kind == "" {
+			clean++
+		}
+	}
+	if len(want.Tests) != 58 || clean < want.MinimumClean {
+		t.Errorf("%d tests, %d clean; want 58 and at least %d", len(want.Tests), clean, want.MinimumClean)
+	}
+	for name, p := range want.Peers {
+		for _, test := range p.NotClean {
+			if _, known := want.Tests[test]; !known {
+				t.Errorf("%s: %s is no test of the suite", name, test)
+			}
+		}
+	}
+}
