@@ -2,19 +2,338 @@ package cgroup
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
-// Warn tells of something that was asked for and left out, and why.
+// Warn tells of something that was asked for and left out, and why; nil is not
+// interested.
 type Warn func(format string, args ...any)
 
-// Apply writes all limits of a new container. r may be nil.
+// Apply writes all limits of a new container, of which r may be nil, and the
+// device list.
 func (g *Group) Apply(r *specs.LinuxResources, warn Warn) error {
-	return errors.ErrUnsupported
+	if r == nil {
+		r = &specs.LinuxResources{}
+	}
+	if d, ok := g.find("cpuset"); ok {
+		if err := inheritCpuset(g.dir(d), d.Mount); err != nil {
+			return err
+		}
+	}
+	if err := g.set(r, warn); err != nil {
+		return err
+	}
+	rules, err := deviceRules(r.Devices)
+	if err != nil {
+		return err
+	}
+	if d, ok := g.find("devices"); ok {
+		return writeDevices(g.dir(d), deviceWrites(rules))
+	}
+	if d, ok := g.find(""); ok {
+		return guardDevices(g.dir(d), deviceProgram(rules))
+	}
+	return errors.New("linux.resources.devices: cgroup controller devices is not mounted on this machine")
 }
 
-// Update changes the limits that r gives.
+// Update changes the limits that r gives, of a living container. The device
+// list stays: engines send along the one of the create. If a limit needs a v1
+// hierarchy that the container is not yet part of, it joins, and g changes:
+// record g again, also after an error.
 func (g *Group) Update(r *specs.LinuxResources, warn Warn) error {
-	return errors.ErrUnsupported
+	if r == nil {
+		return nil
+	}
+	if err := g.joinLate(r); err != nil {
+		return err
+	}
+	return g.set(r, warn)
+}
+
+// set writes the settings of r.
+func (g *Group) set(r *specs.LinuxResources, warn Warn) error {
+	w := where{v1: func(c string) bool { _, ok := g.find(c); return ok }}
+	v2, ok := g.find("")
+	w.v2 = ok
+	list, err := compile(r, w, func(file string) (string, bool) {
+		b, err := read(g.dir(v2) + "/" + file)
+		return strings.TrimRight(string(b), "\n"), err == nil
+	})
+	if err != nil {
+		return err
+	}
+	if ok {
+		if err := enable(v2.Mount, g.inside(v2), wanted(list, g.pure())); err != nil {
+			return err
+		}
+	}
+	// The kernel checks some values against each other (quota, period and burst,
+	// or memory and memory+swap), so which order is right depends on those in
+	// effect. What it refuses is therefore tried again after the rest.
+	for len(list) > 0 {
+		var again []setting
+		var refused error
+		for i := range list {
+			err := g.put(&list[i], warn)
+			if errors.Is(err, unix.EINVAL) {
+				again = append(again, list[i])
+				if refused == nil {
+					refused = err
+				}
+			} else if err != nil {
+				return err
+			}
+		}
+		if len(again) == len(list) {
+			return refused
+		}
+		list = again
+	}
+	return nil
+}
+
+// put writes one setting.
+func (g *Group) put(s *setting, warn Warn) error {
+	at := s.controller
+	if s.v2 {
+		at = ""
+	}
+	d, ok := g.find(at)
+	if !ok {
+		return fmt.Errorf("linux.resources.%s: cgroup controller %s is not mounted on this machine (for %s of %s)", s.field, s.controller, s.file, g.Path)
+	}
+	dir := g.dir(d)
+	err := write(dir+"/"+s.file, s.value)
+	if s.or != nil && errors.Is(err, unix.ENOENT) {
+		if other := write(dir+"/"+s.or.file, s.or.value); !errors.Is(other, unix.ENOENT) {
+			err = other
+		}
+	}
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, unix.ENOENT) && s.absent == absentPasses:
+		return nil
+	case (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP)) && s.absent == absentWarns:
+		if warn != nil {
+			warn("linux.resources.%s is left out: this kernel has no %s any more", s.field, s.file)
+		}
+		return nil
+	case errors.Is(err, unix.ENOENT) && s.file == "memory.memsw.limit_in_bytes":
+		return fmt.Errorf("linux.resources.%s: %w (swap is not accounted: boot with swapaccount=1)", s.field, err)
+	case errors.Is(err, unix.EBUSY) && s.file == "memory.limit_in_bytes":
+		used, _ := read(dir + "/memory.usage_in_bytes")
+		return fmt.Errorf("linux.resources.%s: %w (current usage: %s bytes)", s.field, err, strings.TrimSpace(string(used)))
+	}
+	return fmt.Errorf("linux.resources.%s: %w", s.field, err)
+}
+
+// writeDevices writes a v1 device list in order, each file opened once.
+func writeDevices(dir string, list []deviceWrite) error {
+	files := [2]string{dir + "/devices.deny", dir + "/devices.allow"}
+	fds := [2]int{-1, -1}
+	defer func() {
+		for _, fd := range fds {
+			if fd >= 0 {
+				unix.Close(fd)
+			}
+		}
+	}()
+	for _, w := range list {
+		i := 0
+		if w.allow {
+			i = 1
+		}
+		if fds[i] < 0 {
+			fd, err := open(files[i], unix.O_WRONLY)
+			if err != nil {
+				return fmt.Errorf("linux.resources.devices: open %s: %w", files[i], err)
+			}
+			fds[i] = fd
+		}
+		if err := writeTo(fds[i], files[i], w.line); err != nil {
+			return fmt.Errorf("linux.resources.devices: %w", err)
+		}
+	}
+	return nil
+}
+
+// inheritCpuset fills cpuset.cpus and .mems of a new v1 group, and of new
+// parents, with what their own parent has: no process may join while they are
+// empty.
+func inheritCpuset(dir, mount string) error {
+	if dir == mount {
+		return nil
+	}
+	for _, file := range [...]string{"/cpuset.cpus", "/cpuset.mems"} {
+		if _, err := cpuset(dir, mount, file); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// cpuset returns the value of file in dir, after it was filled if empty.
+func cpuset(dir, mount, file string) (string, error) {
+	b, err := read(dir + file)
+	if err != nil {
+		return "", err
+	}
+	v := strings.TrimSpace(string(b))
+	if v != "" || dir == mount {
+		return v, nil
+	}
+	v, err = cpuset(dir[:strings.LastIndexByte(dir, '/')], mount, file)
+	if err != nil {
+		return "", err
+	}
+	return v, write(dir+file, v)
+}
+
+// wanted lists the v2 controllers that the group must have for the settings,
+// marked true, and those it should have so that its use can be measured.
+func wanted(list []setting, pure bool) map[string]bool {
+	w := make(map[string]bool, 8)
+	if pure {
+		for _, c := range [...]string{"cpu", "io", "memory", "pids"} {
+			w[c] = false
+		}
+	}
+	for i := range list {
+		if list[i].v2 && list[i].controller != "" {
+			w[list[i].controller] = true
+		}
+	}
+	return w
+}
+
+// enable makes the controllers available in the group at path, by naming them
+// in cgroup.subtree_control of all its parents.
+func enable(mount, path string, want map[string]bool) error {
+	if len(want) == 0 {
+		return nil
+	}
+	missing := func(dir string) ([]string, error) {
+		b, err := read(dir + "/cgroup.controllers")
+		if err != nil {
+			return nil, err
+		}
+		have := fields(string(b))
+		var m []string
+		for _, c := range sortedKeys(want) {
+			if !contains(have, c) {
+				m = append(m, c)
+			}
+		}
+		return m, nil
+	}
+	lack, err := missing(mount + path)
+	if err != nil || len(lack) == 0 {
+		return err
+	}
+	none, err := missing(mount)
+	if err != nil {
+		return err
+	}
+	for _, c := range none {
+		if want[c] {
+			return fmt.Errorf("cgroup controller %s is not available in %s/cgroup.controllers", c, mount)
+		}
+	}
+	for i := 0; i < len(path); i++ {
+		if path[i] != '/' {
+			continue
+		}
+		dir := mount + strings.TrimSuffix(path[:i], "/")
+		for _, c := range lack {
+			if contains(none, c) {
+				continue
+			}
+			if err := write(dir+"/cgroup.subtree_control", "+"+c); err != nil && want[c] {
+				return fmt.Errorf("enable cgroup controller %s: %w", c, err)
+			}
+		}
+	}
+	return nil
+}
+
+func contains(list []string, s string) bool {
+	for _, l := range list {
+		if l == s {
+			return true
+		}
+	}
+	return false
+}
+
+// joinLate adds the v1 hierarchies that r needs and the group left out, with
+// all its processes.
+func (g *Group) joinLate(r *specs.LinuxResources) error {
+	if g.pure() {
+		return nil
+	}
+	var l *Layout
+	for _, c := range [...]string{"cpuset", "hugetlb", "rdma", "net_cls", "net_prio"} {
+		if _, ok := g.find(c); ok || !needs(r, c) {
+			continue
+		}
+		if l == nil {
+			var err error
+			if l, err = Detect(); err != nil {
+				return err
+			}
+		}
+		for i := range l.hierarchies {
+			h := &l.hierarchies[i]
+			if h.controllers == "" || !has(h.controllers, c) {
+				continue
+			}
+			if err := g.joinOne(Dir{Controllers: h.controllers, Mount: h.mount}); err != nil {
+				return fmt.Errorf("join cgroup hierarchy %s: %w", h.mount, err)
+			}
+		}
+	}
+	return nil
+}
+
+// joinOne makes d and moves the group's processes into it, until no process is
+// left that was born outside meanwhile.
+func (g *Group) joinOne(d Dir) error {
+	one := Group{Path: g.Path, Dirs: []Dir{d}}
+	if err := one.Create(); err != nil {
+		return err
+	}
+	from := g.dir(g.tracker())
+	g.Dirs = append(g.Dirs, one.Dirs[0])
+	dir := g.dir(&one.Dirs[0])
+	if has(d.Controllers, "cpuset") {
+		if err := inheritCpuset(dir, d.Mount); err != nil {
+			return err
+		}
+	}
+	moved := make(map[int]bool)
+	for {
+		pids, err := processes(nil, from)
+		if err != nil {
+			return err
+		}
+		fresh := false
+		for _, pid := range pids {
+			if moved[pid] {
+				continue
+			}
+			moved[pid], fresh = true, true
+			if err := write(dir+"/cgroup.procs", strconv.Itoa(pid)); err != nil && !errors.Is(err, unix.ESRCH) {
+				return err
+			}
+		}
+		if !fresh {
+			return nil
+		}
+	}
 }

@@ -94,6 +94,17 @@ func subgroups(dir string) ([]string, error) {
 	return subs, nil
 }
 
+// files lists the names in dir; none when it is not there.
+func files(dir string) []string {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	names, _ := f.Readdirnames(-1)
+	return names
+}
+
 // Kill sends SIGKILL to every process of the group and its sub-groups, so that
 // none escapes by forking, and thaws what is frozen, for in v1 a frozen process
 // does not die. It does not wait for their end; Remove does.
