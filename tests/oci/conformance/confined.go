@@ -80,8 +80,21 @@ func runConfinement() (report, error) {
 		return r, err
 	}
 	r.Exit = status.ExitStatus()
-	r.Left = alive()
+	r.Left = settled()
 	return r, nil
+}
+
+// settled answers who is still alive once those that are just ending have had
+// the time to; nobody tells process 1 about processes that are not its children.
+func settled() []string {
+	deadline := time.Now().Add(500 * time.Millisecond)
+	for {
+		left := alive()
+		if len(left) == 0 || time.Now().After(deadline) {
+			return left
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 }
 
 // reap collects every orphan until the test program itself has ended.

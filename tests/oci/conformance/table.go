@@ -92,6 +92,11 @@ func printTable(out io.Writer, columns []column, tests []string, want expectatio
 			fmt.Fprint(out, ", ociVersion lowered to 1.0.2")
 		}
 		fmt.Fprintln(out)
+		for _, test := range names(c.results) {
+			if left := c.results[test].left; len(left) > 0 {
+				fmt.Fprintf(out, "  %s left %q\n", test, left)
+			}
+		}
 	}
 }
 
