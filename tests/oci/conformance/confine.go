@@ -135,8 +135,8 @@ func startConfined(order []byte, t *tree, timeout time.Duration) (answer report,
 	return answer, stdout.Bytes(), stderr.Bytes(), err
 }
 
-// alive lists the processes of this pid namespace except this one, with their command lines;
-// zombies have ended.
+// alive lists the processes of this pid namespace except this one by their
+// command lines; zombies have ended.
 func alive() []string {
 	dir, err := os.ReadDir("/proc")
 	if err != nil {
@@ -148,11 +148,20 @@ func alive() []string {
 		if err != nil || pid == os.Getpid() {
 			continue
 		}
-		// A zombie and a kernel thread have an empty command line.
-		line, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
-		if err == nil && len(line) > 0 {
-			left = append(left, string(bytes.ReplaceAll(bytes.TrimRight(line, "\x00"), []byte{0}, []byte{' '})))
+		stat, err := os.ReadFile("/proc/" + e.Name() + "/stat")
+		if err != nil {
+			continue
 		}
+		// "pid (name) state …"; a name may hold anything, parentheses too.
+		end := bytes.LastIndexByte(stat, ')')
+		if end < 0 || end+2 >= len(stat) || stat[end+2] == 'Z' || stat[end+2] == 'X' {
+			continue
+		}
+		line, err := os.ReadFile("/proc/" + e.Name() + "/cmdline")
+		if err != nil || len(line) == 0 {
+			line = stat[:end+1]
+		}
+		left = append(left, string(bytes.ReplaceAll(bytes.TrimRight(line, "\x00"), []byte{0}, []byte{' '})))
 	}
 	return left
 }

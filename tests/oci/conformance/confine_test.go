@@ -47,7 +47,7 @@ func TestConfinementCallsTheRuntimeThroughItsWrapper(t *testing.T) {
 }
 
 func TestConfinementNamesAndEndsLeftProcesses(t *testing.T) {
-	r, _ := confined(t, "sleep 987 </dev/null >/dev/null 2>&1 &\n", time.Minute)
+	r, _ := confined(t, "sleep 987 </dev/null >/dev/null 2>&1 &\nuntil grep -q sleep /proc/$!/comm; do :; done\n", time.Minute)
 	if len(r.left) != 1 || r.left[0] != "sleep 987" {
 		t.Errorf("left %q, want the sleep", r.left)
 	}
