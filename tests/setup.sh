@@ -1,0 +1,20 @@
+#!/bin/sh
+# Installs the Debian packages that the tests and benchmarks compare wrun with
+# or take programs from. Asks the network only when one is missing.
+set -eu
+
+packages="runc crun busybox-static"
+
+missing=
+for package in $packages; do
+	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+	[ "$status" = installed ] || missing="$missing $package"
+done
+[ -n "$missing" ] || exit 0
+
+echo "installing:$missing"
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -q
+# Word splitting wanted: one argument for each package.
+# shellcheck disable=SC2086
+apt-get install -y -q --no-install-recommends $missing
