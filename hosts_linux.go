@@ -1,0 +1,65 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"github.com/opencontainers/runtime-spec/specs-go/features"
+
+	"wrun/libcontainer"
+	"wrun/libcontainer/silo"
+)
+
+// hostFor says which host serves which isolation on Linux.
+func hostFor(i libcontainer.Isolation) (libcontainer.Host, error) {
+	switch {
+	case i.OS != "linux":
+		return nil, fmt.Errorf("no host for a %s bundle in a %s on linux yet", i.OS, i.Kind)
+	case i.Kind == libcontainer.UVM:
+		return nil, libcontainer.WithHint(
+			fmt.Errorf("no host for Hyper-V isolation on linux: utility VMs are not built yet (%s)", i.Reason),
+			"without windows.hyperv the bundle runs in a silo")
+	}
+	return nil, fmt.Errorf("no host for a %s on linux yet", i.Kind)
+}
+
+// defaultRoot is a directory that a boot empties: state is void after one.
+func defaultRoot() string {
+	if os.Geteuid() != 0 {
+		if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+			return filepath.Join(dir, "wrun")
+		}
+	}
+	return "/run/wrun"
+}
+
+// addHostFeatures adds what the silo recognizes.
+func addHostFeatures(f *features.Features) {
+	yes, no := true, false
+	f.MountOptions = silo.MountOptions()
+	f.Linux = &features.Linux{
+		Namespaces:   []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"},
+		Capabilities: silo.CapabilityNames(),
+		Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &no, SystemdUser: &no, Rdma: &yes},
+		Seccomp: &features.Seccomp{
+			Enabled: &yes,
+			Actions: []string{"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+				"SCMP_ACT_LOG", "SCMP_ACT_NOTIFY", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP"},
+			Operators: []string{"SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_LE", "SCMP_CMP_LT", "SCMP_CMP_MASKED_EQ", "SCMP_CMP_NE"},
+			Archs: []string{"SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM", "SCMP_ARCH_PPC64LE", "SCMP_ARCH_RISCV64", "SCMP_ARCH_S390",
+				"SCMP_ARCH_S390X", "SCMP_ARCH_X32", "SCMP_ARCH_X86", "SCMP_ARCH_X86_64"},
+			KnownFlags:     seccompFlags(),
+			SupportedFlags: seccompFlags(),
+		},
+		Apparmor:        &features.Apparmor{Enabled: &no},
+		Selinux:         &features.Selinux{Enabled: &no},
+		IntelRdt:        &features.IntelRdt{Enabled: &no, Schemata: &no, Monitoring: &no},
+		MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
+		NetDevices:      &features.NetDevices{Enabled: &no},
+	}
+}
+
+func seccompFlags() []string {
+	return []string{"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}
+}

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"wrun/libcontainer"
+)
+
+// logger writes wrun's log: one line a message, to the file of --log or to
+// stderr, as text or as JSON. The file is opened when there is something to
+// say, so that a call which goes well does not pay for it.
+//
+// Engines read it: containerd takes the last line of level error, podman
+// decodes the whole file as one object. A failure therefore leaves exactly one
+// line in JSON; warnings wait until it is known how the call ends, and travel
+// in that line if it fails.
+type logger struct {
+	path      string // "" is stderr
+	json      bool
+	debugging bool
+	held      []string // warnings not yet written
+}
+
+// entry is a log line in JSON. The first three keys are runc's.
+type entry struct {
+	Level    string   `json:"level"`
+	Msg      string   `json:"msg"`
+	Time     string   `json:"time"`
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+func (l *logger) debug(msg string) {
+	if l.debugging {
+		l.write("debug", msg, nil)
+	}
+}
+
+func (l *logger) warn(format string, args ...any) {
+	msg := fmt.Sprintf(format, args...)
+	if l.json {
+		l.held = append(l.held, msg)
+		return
+	}
+	l.write("warning", msg, nil)
+}
+
+// flush writes what was held back: the call has done its work.
+func (l *logger) flush() {
+	for _, msg := range l.held {
+		l.write("warning", msg, nil)
+	}
+	l.held = nil
+}
+
+// fail reports the error that ends the call. Where the log is a file, stderr
+// gets the message too, as runc does it: conmon and people read that.
+func (l *logger) fail(err error) {
+	msg := err.Error()
+	if hint := libcontainer.Hint(err); hint != "" {
+		msg += " (" + hint + ")"
+	}
+	if l.path == "" && !l.json {
+		toStderr(msg)
+		return
+	}
+	l.write("error", msg, l.held)
+	l.held = nil
+	if l.path != "" {
+		toStderr(msg)
+	}
+}
+
+func toStderr(msg string) {
+	if !strings.HasPrefix(msg, "wrun: ") {
+		msg = "wrun: " + msg
+	}
+	os.Stderr.WriteString(msg + "\n")
+}
+
+func (l *logger) write(level, msg string, warnings []string) {
+	out := os.Stderr
+	if l.path != "" {
+		f, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+		if err != nil {
+			toStderr(fmt.Sprintf("log lines go to stderr: %v", err))
+		} else {
+			defer f.Close()
+			out = f
+		}
+	}
+	out.Write(l.line(level, msg, warnings, time.Now()))
+}
+
+// line is one log line; its text form is the one of logfmt, as runc's.
+func (l *logger) line(level, msg string, warnings []string, at time.Time) []byte {
+	when := at.UTC().Format(time.RFC3339)
+	if l.json {
+		data, err := json.Marshal(entry{level, msg, when, warnings})
+		if err == nil {
+			return append(data, '\n')
+		}
+	}
+	return []byte("time=" + strconv.Quote(when) + " level=" + level + " msg=" + strconv.Quote(msg) + "\n")
+}

@@ -1,0 +1,237 @@
+// Command wrun is an OCI runtime: it reads a bundle, decides once how the
+// container is isolated and drives its life cycle on the host that does the
+// work. Each command is one file; this one holds what they share: the global
+// options, and the one place where an error becomes a log line, a line on
+// stderr and an exit code.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"github.com/urfave/cli/v2"
+
+	"wrun/libcontainer"
+)
+
+// Set by the linker: -ldflags "-X main.version=… -X main.commit=…".
+var (
+	version = "0.1.0-dev"
+	commit  = "unknown"
+)
+
+// command is a line of the table below. literalFrom: see reorder.
+type command struct {
+	name        string
+	literalFrom int
+	build       func(*invocation) *cli.Command
+}
+
+// commands are built one at a time: a run of wrun pays for the command it was
+// called with and for no other.
+var commands = [...]command{
+	{"create", 0, createCommand},
+	{"delete", 0, deleteCommand},
+	{"events", 0, eventsCommand},
+	{"exec", 2, execCommand},
+	{"features", 0, featuresCommand},
+	{"kill", 0, killCommand},
+	{"list", 0, listCommand},
+	{"pause", 0, pauseCommand},
+	{"ps", 1, psCommand},
+	{"resume", 0, resumeCommand},
+	{"run", 0, runCommand},
+	{"spec", 0, specCommand},
+	{"start", 0, startCommand},
+	{"state", 0, stateCommand},
+	{"update", 0, updateCommand},
+}
+
+// invocation is one call of wrun.
+type invocation struct {
+	log logger
+}
+
+// exitStatus is the exit code of a program that run or exec waited for. It is
+// no failure of wrun and so prints nothing.
+type exitStatus int
+
+func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	in := &invocation{}
+	app, argv := in.app(args)
+	err := app.Run(argv)
+	return in.end(err)
+}
+
+// end reports how it went; nothing else in wrun prints an error.
+func (in *invocation) end(err error) int {
+	var program exitStatus
+	var usage cli.ExitCoder
+	switch {
+	case err == nil:
+		in.log.flush()
+		return 0
+	case errors.As(err, &program):
+		in.log.flush()
+		return int(program)
+	}
+	in.log.fail(err)
+	if errors.As(err, &usage) { // cli/v2's own: 3 for an unknown command
+		return usage.ExitCode()
+	}
+	return libcontainer.ExitCode(err)
+}
+
+// app prepares cli/v2 for args and returns the arguments it shall parse.
+func (in *invocation) app(args []string) (*cli.App, []string) {
+	app := &cli.App{
+		Name:                      "wrun",
+		Usage:                     "run OCI bundles in silos (process isolation) and utility VMs (Hyper-V isolation)",
+		Version:                   version,
+		Flags:                     globalFlags(),
+		Before:                    in.before,
+		DisableSliceFlagSeparator: true, // exec --env A=1,2 is one variable
+		// cli/v2 would print an error and exit by itself; end does both.
+		ExitErrHandler: func(*cli.Context, error) {},
+		OnUsageError:   usageError,
+		// No Action: with one, an unknown command would exit with 0, and podman
+		// would take `checkpoint --help` for a sign that wrun can checkpoint.
+	}
+	cli.VersionPrinter = printVersion
+	globals, name, rest := splitCommand(args, valueOptions(app.Flags))
+	argv := append([]string{"wrun"}, globals...)
+	if name == "" {
+		in.addAll(app)
+		return app, argv
+	}
+	argv = append(argv, name)
+	for i := range commands {
+		if commands[i].name == name {
+			c := in.add(app, &commands[i])
+			return app, append(argv, reorder(rest, commands[i].literalFrom, valueOptions(c.Flags))...)
+		}
+	}
+	in.addAll(app)
+	return app, append(argv, rest...)
+}
+
+func (in *invocation) addAll(app *cli.App) {
+	for i := range commands {
+		in.add(app, &commands[i])
+	}
+}
+
+func (in *invocation) add(app *cli.App, from *command) *cli.Command {
+	c := from.build(in)
+	c.HideHelpCommand = true // else `wrun state h` would show the help
+	c.OnUsageError = usageError
+	app.Commands = append(app.Commands, c)
+	return c
+}
+
+// valueOptions answers from the definitions of the options themselves.
+func valueOptions(flags []cli.Flag) takesValue {
+	return func(name string) bool {
+		for _, f := range flags {
+			for _, n := range f.Names() {
+				if n == name {
+					d, ok := f.(cli.DocGenerationFlag)
+					return ok && d.TakesValue()
+				}
+			}
+		}
+		return false
+	}
+}
+
+func globalFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "root", Usage: "directory of the containers' state (default: " + defaultRoot() + ")"},
+		&cli.StringFlag{Name: "log", Usage: "file for log lines (default: stderr)"},
+		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
+		&cli.BoolFlag{Name: "debug", Usage: "log more"},
+		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "cgroupsPath has the form slice:prefix:name and systemd makes the cgroup"},
+		&cli.StringFlag{Name: "rootless", Value: "auto", Usage: "go on where an ordinary user may not: true, false or auto"},
+		&cli.StringFlag{Name: "criu", Hidden: true, Usage: "accepted because callers of runc send it"},
+	}
+}
+
+// before reads what concerns every command.
+func (in *invocation) before(c *cli.Context) error {
+	in.log.path, in.log.debugging = c.String("log"), c.Bool("debug")
+	switch f := c.String("log-format"); f {
+	case "text":
+	case "json":
+		in.log.json = true
+	default:
+		return fmt.Errorf("invalid log-format: %q (text or json)", f)
+	}
+	if r := c.String("rootless"); !isTriState(r) {
+		return fmt.Errorf("invalid rootless: %q (true, false or auto)", r)
+	}
+	if in.log.debugging {
+		in.log.debug("wrun " + version + " on " + runtime.GOOS + ": " + strings.Join(os.Args[1:], " "))
+	}
+	return nil
+}
+
+// runtime is the core as the global options want it.
+func (in *invocation) runtime(c *cli.Context) (*libcontainer.Runtime, error) {
+	root := c.String("root")
+	if root == "" {
+		root = defaultRoot()
+	}
+	root, err := filepath.Abs(root)
+	if err != nil {
+		return nil, fmt.Errorf("state root: %w", err)
+	}
+	rootless := c.String("rootless")
+	return &libcontainer.Runtime{
+		Root:          root,
+		Hosts:         hostFor,
+		Warn:          in.log.warn,
+		SystemdCgroup: c.Bool("systemd-cgroup"),
+		Rootless:      rootless == "true" || rootless == "auto" && os.Geteuid() > 0,
+	}, nil
+}
+
+// usageError replaces cli/v2's habit of printing the help on stdout.
+func usageError(c *cli.Context, err error, isSubcommand bool) error {
+	see := "wrun --help"
+	if isSubcommand && c.Command != nil {
+		see = "wrun " + c.Command.Name + " --help"
+	}
+	return libcontainer.WithHint(fmt.Errorf("incorrect usage: %w", err), "see "+see)
+}
+
+// between checks the number of operands; the texts are runc's. No upper bound
+// is -1.
+func between(c *cli.Context, least, most int) error {
+	n, bound := c.NArg(), ""
+	switch {
+	case least == most && n != least:
+		bound = fmt.Sprintf("exactly %d", least)
+	case n < least:
+		bound = fmt.Sprintf("a minimum of %d", least)
+	case most >= 0 && n > most:
+		bound = fmt.Sprintf("a maximum of %d", most)
+	default:
+		return nil
+	}
+	err := fmt.Errorf("wrun: %q requires %s argument(s)", c.Command.Name, bound)
+	return libcontainer.WithHint(err, "usage: wrun "+c.Command.Name+" [options] "+c.Command.ArgsUsage)
+}
+
+// printVersion keeps to runc's form: go-runc and podman read it.
+func printVersion(c *cli.Context) {
+	fmt.Fprintf(c.App.Writer, "wrun version %s\ncommit: %s\nspec: %s\ngo: %s\n", version, commit, specs.Version, runtime.Version())
+}

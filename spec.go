@@ -1,0 +1,56 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/urfave/cli/v2"
+)
+
+func specCommand(in *invocation) *cli.Command {
+	return &cli.Command{
+		Name:  "spec",
+		Usage: "write a config.json to start from",
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "directory to write it to (default: the working directory)"},
+			&cli.BoolFlag{Name: "rootless", Usage: "for a container of an ordinary user (linux)"},
+			&cli.StringFlag{Name: "os", Value: runtime.GOOS, Usage: "operating system in the container: linux or windows"},
+			&cli.StringFlag{Name: "isolation", Value: "default", Usage: "process, hyperv or default (process)"},
+		},
+		Action: func(c *cli.Context) error {
+			if err := between(c, 0, 0); err != nil {
+				return err
+			}
+			config, err := template(c.String("os"), c.String("isolation"), c.Bool("rootless"))
+			if err != nil {
+				return err
+			}
+			data, err := json.MarshalIndent(config, "", "\t")
+			if err != nil {
+				return err
+			}
+			return writeNew(filepath.Join(c.String("bundle"), "config.json"), append(data, '\n'))
+		},
+	}
+}
+
+// writeNew never replaces a file: config.json may be somebody's work.
+func writeNew(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("File %s exists. Remove it first", filepath.Base(path)) //nolint:staticcheck // runc's text
+	}
+	if err != nil {
+		return err
+	}
+	if _, err := f.Write(data); err != nil {
+		f.Close()
+		return err
+	}
+	return f.Close()
+}

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+
+	"wrun/libcontainer"
+)
+
+// streams are what a new process gets from wrun's caller: standard streams or
+// a terminal, and further descriptors.
+type streams struct {
+	console  string // --console-socket
+	pidfd    string // --pidfd-socket
+	preserve int    // --preserve-fds
+	// front relays the terminal of a process that wrun waits for; nil when the
+	// caller goes its way.
+	front *foreground
+}
+
+// open is asked once it is known whether the process has a terminal.
+func (s *streams) open(terminal bool) (libcontainer.Stdio, error) {
+	io := libcontainer.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, PidfdSocket: s.pidfd}
+	detached := s.front == nil
+	switch {
+	case detached && terminal && s.console == "":
+		return io, libcontainer.WithHint(errors.New("cannot allocate tty if wrun will detach without setting console socket"),
+			"--console-socket, or process.terminal false")
+	case s.console != "" && !(detached && terminal):
+		return io, errors.New("cannot use console socket if wrun will not detach or allocate tty")
+	}
+	var err error
+	if io.ListenFDs, err = listenFDs(os.Getpid()); err != nil {
+		return io, err
+	}
+	if s.preserve < 0 {
+		return io, fmt.Errorf("--preserve-fds %d: not a number of descriptors", s.preserve)
+	}
+	io.PreserveFDs = io.ListenFDs + s.preserve
+	if err := checkPreserved(io.PreserveFDs); err != nil {
+		return io, err
+	}
+	switch {
+	case terminal && detached:
+		io.Console, err = dialConsole(s.console)
+	case terminal:
+		io.Console, err = s.front.console()
+	}
+	return io, err
+}
+
+// listenFDs is sd_listen_fds(3): the descriptors are for pid only.
+func listenFDs(pid int) (int, error) {
+	count := os.Getenv("LISTEN_FDS")
+	if count == "" || os.Getenv("LISTEN_PID") != strconv.Itoa(pid) {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(count)
+	if err != nil || n < 0 {
+		return 0, fmt.Errorf("LISTEN_FDS=%s: not a number of descriptors", count)
+	}
+	return n, nil
+}

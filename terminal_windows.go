@@ -1,0 +1,32 @@
+package main
+
+import (
+	"errors"
+	"os"
+	"syscall"
+)
+
+// Windows has no pseudoterminal that can be handed over, nor inherited
+// descriptors by number; what asks for them is refused.
+
+type terminal struct{ theirs *os.File }
+
+func newTerminal() (*terminal, error) {
+	return nil, errors.New("process.terminal in the foreground is not built yet on windows")
+}
+
+func (t *terminal) resize() {}
+func (t *terminal) end()    {}
+
+func collected() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
+
+func dialConsole(path string) (*os.File, error) {
+	return nil, errors.New("--console-socket is not supported on windows")
+}
+
+func checkPreserved(n int) error {
+	if n > 0 {
+		return errors.New("--preserve-fds is not supported on windows")
+	}
+	return nil
+}
