@@ -42,7 +42,7 @@ func assemble(arches []*arch, d *decision) []Instruction {
 		} else {
 			segments = runs(segments, a, t, 0)
 		}
-		entry := p.search(segments, d, a)
+		entry := p.search(segments, d)
 		entry = p.load(entry, offsetNumber)
 		next = p.branch(opEqual, a.audit, entry, next)
 	}
@@ -177,22 +177,23 @@ func (p *program) flip() {
 }
 
 // search finds the number in A among the segments.
-func (p *program) search(s []segment, d *decision, a *arch) int {
+func (p *program) search(s []segment, d *decision) int {
 	if len(s) == 1 {
 		v := &d.verdicts[s[0].verdict]
 		if len(v.rules) == 0 {
 			return p.ret(v.action)
 		}
-		return p.rules(v, a)
+		return p.rules(v)
 	}
 	mid := len(s) / 2
-	above := p.search(s[mid:], d, a)
-	below := p.search(s[:mid], d, a)
+	above := p.search(s[mid:], d)
+	below := p.search(s[:mid], d)
 	return p.branch(opAtMin, s[mid].first, above, below)
 }
 
 // rules tries a verdict's rules in order.
-func (p *program) rules(v *verdict, a *arch) int {
+func (p *program) rules(v *verdict) int {
+	a := v.arch
 	next := p.ret(v.action)
 	for i := len(v.rules); i > 0; {
 		first := i - 1

@@ -10,6 +10,7 @@ import (
 type verdict struct {
 	action uint32
 	rules  []rule
+	arch   *arch // whose arguments the rules look at
 }
 
 type rule struct {
@@ -92,11 +93,11 @@ func (d *decision) fill(t *table, a *arch, p *profile, entryVerdict []uint16) {
 				continue
 			}
 			if slot != noNumber {
-				d.add(t, slot, anyOf, entryVerdict[i], false)
+				d.add(t, a, slot, anyOf, entryVerdict[i])
 			}
 			if a.multiplexed {
 				if mux, call := multiplexer(e.names[n]); mux != 0 {
-					d.add(t, uint16(mux), throughMultiplexer(anyOf, call), entryVerdict[i], true)
+					d.add(t, a, uint16(mux), throughMultiplexer(anyOf, call), entryVerdict[i])
 				}
 			}
 		}
@@ -129,7 +130,7 @@ func throughMultiplexer(anyOf [][]condition, call uint64) [][]condition {
 
 // add gives slot a rule. Without conditions it answers the call alone, and the
 // first such rule stays, as in libseccomp.
-func (d *decision) add(t *table, slot uint16, anyOf [][]condition, plain uint16, multiplexed bool) {
+func (d *decision) add(t *table, a *arch, slot uint16, anyOf [][]condition, plain uint16) {
 	at := t.slots[slot]
 	if at != verdictDefault && int(at) < d.plain {
 		return
@@ -143,7 +144,7 @@ func (d *decision) add(t *table, slot uint16, anyOf [][]condition, plain uint16,
 	if at == verdictDefault {
 		at = uint16(len(d.verdicts))
 		t.slots[slot] = at
-		d.verdicts = append(d.verdicts, verdict{action: d.verdicts[verdictDefault].action})
+		d.verdicts = append(d.verdicts, verdict{action: d.verdicts[verdictDefault].action, arch: a})
 	}
 	v, action := &d.verdicts[at], d.verdicts[plain].action
 next:

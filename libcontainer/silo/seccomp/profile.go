@@ -291,13 +291,25 @@ func contradiction(entries []entry) error {
 				continue
 			}
 			for n, name := range a.names {
-				if slices.Contains(b.names, name) {
+				if slices.Contains(b.names, name) && !settled(entries[:i], name) {
 					return fmt.Errorf("linux.seccomp.syscalls[%d].names[%d]: %s has another action in syscalls[%d] under the same conditions", i, n, name, j)
 				}
 			}
 		}
 	}
 	return nil
+}
+
+// settled: an entry without conditions answers the named call already, so that
+// no other rule of it matters.
+func settled(entries []entry, name string) bool {
+	for i := range entries {
+		e := &entries[i]
+		if !e.implied && slices.ContainsFunc(e.anyOf, func(c []condition) bool { return len(c) == 0 }) && slices.Contains(e.names, name) {
+			return true
+		}
+	}
+	return false
 }
 
 func sharesConditions(a, b [][]condition) bool {

@@ -1,0 +1,51 @@
+/* export reads rules from stdin and writes the BPF program libseccomp makes of
+ * them to stdout. Lines:
+ *	default ACTION
+ *	arch NAME
+ *	rule ACTION SYSCALL COUNT {INDEX OP A B}...
+ * Numbers are hexadecimal. It ends with 3 where libseccomp refuses a rule. */
+#include <errno.h>
+#include <seccomp.h>
+#include <stdio.h>
+#include <string.h>
+
+int main(void)
+{
+	char word[64], name[64];
+	unsigned action, count;
+	scmp_filter_ctx ctx = NULL;
+
+	while (scanf("%63s", word) == 1) {
+		if (!strcmp(word, "default")) {
+			if (scanf("%x", &action) != 1 || !(ctx = seccomp_init(action)))
+				return 1;
+		} else if (!strcmp(word, "arch")) {
+			if (scanf("%63s", name) != 1)
+				return 1;
+			int rc = seccomp_arch_add(ctx, seccomp_arch_resolve_name(name));
+			if (rc && rc != -EEXIST)
+				return 2;
+		} else if (!strcmp(word, "rule")) {
+			struct scmp_arg_cmp args[6];
+			if (scanf("%x %63s %x", &action, name, &count) != 3 || count > 6)
+				return 1;
+			for (unsigned i = 0; i < count; i++) {
+				unsigned index, op;
+				unsigned long long a, b;
+				if (scanf("%x %x %llx %llx", &index, &op, &a, &b) != 4)
+					return 1;
+				args[i] = (struct scmp_arg_cmp){index, op, a, b};
+			}
+			int nr = seccomp_syscall_resolve_name(name);
+			if (nr == __NR_SCMP_ERROR)
+				continue; /* as runc does */
+			int rc = seccomp_rule_add_array(ctx, action, nr, count, args);
+			if (rc) {
+				fprintf(stderr, "%s: %s\n", name, strerror(-rc));
+				return 3;
+			}
+		} else
+			return 1;
+	}
+	return seccomp_export_bpf(ctx, 1) ? 5 : 0;
+}
