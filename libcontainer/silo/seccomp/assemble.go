@@ -1,5 +1,7 @@
 package seccomp
 
+import "slices"
+
 // Classic BPF, as far as seccomp filters use it (linux/bpf_common.h).
 const (
 	opLoad   = 0x20 // BPF_LD|BPF_W|BPF_ABS: A = the word at offset K of seccomp_data
@@ -29,16 +31,15 @@ type segment struct {
 func assemble(arches []*arch, d *decision) []Instruction {
 	p := &program{code: make([]Instruction, 0, 512)}
 	var segments []segment
-	done := make([]bool, len(arches))
 	next := p.ret(d.verdicts[verdictBadArch].action)
 	for i := len(arches) - 1; i >= 0; i-- {
-		if done[i] {
-			continue
-		}
 		a, t := arches[i], &d.tables[i]
+		if slices.ContainsFunc(arches[:i], func(b *arch) bool { return b.audit == a.audit }) {
+			continue // x86_64 and x32 go together, where the first of them is
+		}
 		segments = segments[:0]
 		if a.audit == auditX86_64 {
-			segments = x86Segments(segments, arches, d, done)
+			segments = x86Segments(segments, arches, d)
 		} else {
 			segments = runs(segments, a, t, 0)
 		}
@@ -53,16 +54,16 @@ func assemble(arches []*arch, d *decision) []Instruction {
 
 // x86Segments puts x86_64 and x32 one behind the other: the kernel reports both
 // as x86_64, apart by x32Bit. Whichever is not wanted is a bad architecture.
-func x86Segments(s []segment, arches []*arch, d *decision, done []bool) []segment {
+func x86Segments(s []segment, arches []*arch, d *decision) []segment {
 	var wide, x32 *table
 	var x32Arch *arch
 	for i, a := range arches {
 		switch a.column {
 		case columnX86_64:
-			wide, done[i] = &d.tables[i], true
+			wide = &d.tables[i]
 			s = runs(s, a, wide, 0)
 		case columnX32:
-			x32, x32Arch, done[i] = &d.tables[i], a, true
+			x32, x32Arch = &d.tables[i], a
 		}
 	}
 	if wide == nil {
