@@ -1,0 +1,155 @@
+//go:build linux
+
+// Command bench measures wrun against Debian's crun and runc: the same
+// bundle, in one loop, in turns, so that what disturbs one disturbs all.
+//
+// It owns the measuring and the verdict over the ratios; it knows the runtimes
+// only as programs.
+//
+//	go run ./tests/bench                        `run` of true, 100 times each
+//	go run ./tests/bench -what run,cycle,steps  the other commands too
+//
+// WRUN=, CRUN= and RUNC= name other builds.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"os/signal"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"syscall"
+)
+
+// insideVariable tells the second process that it is in its own mount
+// namespace, and names the wrun to measure.
+const insideVariable = "WRUN_BENCH_INSIDE"
+
+type options struct {
+	n        int
+	warm     int
+	what     string
+	runtimes string
+	overCrun float64
+	overRunc float64
+}
+
+func main() {
+	var o options
+	flag.IntVar(&o.n, "n", 100, "measurements of each runtime")
+	flag.IntVar(&o.warm, "warm", 5, "turns before the measuring starts")
+	flag.StringVar(&o.what, "what", "run", "comma separated: run, cycle (create+start+delete --force of a sleep), steps (create, start, state, exec, kill, delete)")
+	flag.StringVar(&o.runtimes, "runtimes", "wrun,crun,runc", "comma separated `names`")
+	flag.Float64Var(&o.overCrun, "crun", 0.75, "allowed ratio of wrun's median `run` to crun's")
+	flag.Float64Var(&o.overRunc, "runc", 0.35, "allowed ratio of wrun's median `run` to runc's")
+	flag.Parse()
+	code, err := start(o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// start measures in a second process with a mount namespace of its own: crun
+// 1.8.1 refuses a hybrid cgroup layout, and a fair comparison gives all
+// runtimes the same.
+func start(o options) (int, error) {
+	if os.Getenv(insideVariable) != "" {
+		return measure(o)
+	}
+	if os.Getuid() != 0 {
+		return 0, fmt.Errorf("containers with all namespaces are made: run as root")
+	}
+	wrun := os.Getenv("WRUN")
+	if wrun == "" && strings.Contains(o.runtimes, "wrun") {
+		dir, err := os.MkdirTemp("", "wrun-bench-")
+		if err != nil {
+			return 0, err
+		}
+		defer os.RemoveAll(dir)
+		wrun = filepath.Join(dir, "wrun")
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", wrun, "wrun")
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+		cmd.Stderr = os.Stderr
+		if err := cmd.Run(); err != nil {
+			return 0, fmt.Errorf("build wrun (WRUN= names a built one): %w", err)
+		}
+	}
+	private, err := os.MkdirTemp("", "wrun-bench-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.Remove(private)
+
+	// The second process ends its loop and cleans up; this one only waits.
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
+	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	cmd.Env = append(os.Environ(), insideVariable+"="+private, "WRUN="+wrun)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
+	err = cmd.Run()
+	if cmd.ProcessState == nil {
+		return 0, err
+	}
+	return cmd.ProcessState.ExitCode(), nil
+}
+
+func measure(o options) (int, error) {
+	interrupted := make(chan os.Signal, 1)
+	signal.Notify(interrupted, syscall.SIGINT, syscall.SIGTERM)
+
+	private := os.Getenv(insideVariable)
+	if err := confine(private); err != nil {
+		return 0, err
+	}
+	b, err := makeBench(private, strings.Split(o.runtimes, ","))
+	if err != nil {
+		return 0, err
+	}
+	defer b.cleanUp()
+	// Nothing here makes garbage worth a collection in the middle of a measurement.
+	debug.SetGCPercent(-1)
+	for _, s := range b.subjects {
+		fmt.Printf("%-5s %s (%s)\n", s.name, s.version, s.path)
+	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Printf("load  %s", load)
+
+	missed := false
+	for _, what := range strings.Split(o.what, ",") {
+		var rows []row
+		switch what {
+		case "run":
+			rows, err = b.alternate(o, interrupted, b.run)
+		case "cycle":
+			rows, err = b.alternate(o, interrupted, b.cycle)
+		case "steps":
+			rows, err = b.alternate(o, interrupted, b.steps)
+		default:
+			err = fmt.Errorf("-what %s: neither run nor cycle nor steps", what)
+		}
+		if err != nil {
+			return 0, err
+		}
+		if what == "run" {
+			if err := b.memory(rows); err != nil {
+				return 0, err
+			}
+		}
+		printRows(os.Stdout, rows)
+		if what == "run" {
+			missed = !judge(os.Stdout, rows, map[string]float64{"crun": o.overCrun, "runc": o.overRunc})
+		}
+	}
+	if err := b.cleanUp(); err != nil {
+		return 0, err
+	}
+	if missed {
+		return 1, nil
+	}
+	return 0, nil
+}

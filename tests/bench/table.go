@@ -1,0 +1,93 @@
+//go:build linux
+
+package main
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// median of the wall times; the mean of the middle two if even.
+func median(samples []sample) time.Duration {
+	wall := make([]time.Duration, len(samples))
+	for i, s := range samples {
+		wall[i] = s.wall
+	}
+	slices.Sort(wall)
+	middle := len(wall) / 2
+	if len(wall)%2 == 1 {
+		return wall[middle]
+	}
+	return (wall[middle-1] + wall[middle]) / 2
+}
+
+func minimum(samples []sample) time.Duration {
+	return slices.MinFunc(samples, func(a, b sample) int { return int(a.wall - b.wall) }).wall
+}
+
+func meanCPU(samples []sample) time.Duration {
+	var sum time.Duration
+	for _, s := range samples {
+		sum += s.cpu
+	}
+	return sum / time.Duration(len(samples))
+}
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(time.Millisecond)) }
+
+func printRows(out io.Writer, rows []row) {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "command\truntime\tn\tmedian ms\tminimum ms\tmean cpu ms\tpeak KiB\twrun's median to it\twrun's minimum to it\t")
+	for _, r := range rows {
+		rss, ofMedian, ofMinimum := "-", "", ""
+		if r.rss > 0 {
+			rss = fmt.Sprint(r.rss)
+		}
+		for _, own := range rows {
+			if own.command == r.command && own.runtime == "wrun" && r.runtime != "wrun" {
+				ofMedian = fmt.Sprintf("%.3f", ratio(median(own.samples), median(r.samples)))
+				ofMinimum = fmt.Sprintf("%.3f", ratio(minimum(own.samples), minimum(r.samples)))
+			}
+		}
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.command, r.runtime, len(r.samples),
+			ms(median(r.samples)), ms(minimum(r.samples)), ms(meanCPU(r.samples)), rss, ofMedian, ofMinimum)
+	}
+	w.Flush()
+}
+
+func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
+
+// judge prints whether wrun's median keeps the allowed ratio to each peer that
+// was measured. Without wrun or without a peer nothing was proven: that fails.
+func judge(out io.Writer, rows []row, allowed map[string]float64) bool {
+	var own *row
+	for i := range rows {
+		if rows[i].runtime == "wrun" {
+			own = &rows[i]
+		}
+	}
+	if own == nil {
+		fmt.Fprintln(out, "FAIL  wrun was not measured")
+		return false
+	}
+	kept, judged := true, false
+	for _, peer := range rows {
+		limit, limited := allowed[peer.runtime]
+		if !limited {
+			continue
+		}
+		judged = true
+		got, verdict := ratio(median(own.samples), median(peer.samples)), "PASS"
+		if got > limit {
+			kept, verdict = false, "FAIL"
+		}
+		fmt.Fprintf(out, "%s  wrun run takes %.3f of %s's time, %.2f allowed\n", verdict, got, peer.runtime, limit)
+	}
+	if !judged {
+		fmt.Fprintln(out, "FAIL  no peer was measured")
+	}
+	return kept && judged
+}
