@@ -1,0 +1,117 @@
+package silo
+
+import (
+	"path"
+	"strings"
+)
+
+// builder appends steps to a Plan.
+type builder struct {
+	plan *Plan
+	root Slot // descriptor of the container's root mount
+}
+
+func (b *builder) slot() Slot {
+	b.plan.Slots++
+	return Slot(b.plan.Slots)
+}
+
+func (b *builder) call(why, name string, args ...Arg) *Step {
+	b.plan.Steps = append(b.plan.Steps, Step{Call: name, Args: args, Why: why})
+	return &b.plan.Steps[len(b.plan.Steps)-1]
+}
+
+// save is call with a fresh register for the result.
+func (b *builder) save(why, name string, args ...Arg) Slot {
+	s := b.slot()
+	b.call(why, name, args...).Save = s
+	return s
+}
+
+func (b *builder) warn(text string) { b.plan.Warnings = append(b.plan.Warnings, text) }
+
+// here is the index of the next step; with it a step's Skip is patched once it
+// is known how many steps follow.
+func (b *builder) here() int { return len(b.plan.Steps) }
+
+// skipFrom is the distance from step i to the next step to be appended.
+func (b *builder) skipFrom(i int) int { return b.here() - i - 1 }
+
+// inside is how every path in the container is opened: by descriptor, never
+// leaving the root, never through /proc's magic links. One resolution, its
+// result pinned: what the runtimes' path races (CVE-2021-30465 and its
+// followers) lacked.
+func inside(flags, resolve uint64) How {
+	return How{Flags: flags | oCloexec, Resolve: resolveInRoot | resolveNoMagiclinks | resolve}
+}
+
+// target opens the mount point dst, making what is missing of it. The last
+// element becomes a directory or, with file, an empty regular file.
+func (b *builder) target(why, dst string, file bool, resolve uint64) Slot {
+	s := b.slot()
+	b.call(why, "openat2", b.root, Str(dst), inside(oPath, resolve), Int(sizeofHow)).Save = s
+	first := b.here() - 1
+	b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOENT}}
+	b.make(why, dst, file)
+	b.call(why, "openat2", b.root, Str(dst), inside(oPath, resolve), Int(sizeofHow)).Save = s
+	b.plan.Steps[first].Skip = b.skipFrom(first)
+	return s
+}
+
+// make creates dst element by element, each below a pinned parent.
+func (b *builder) make(why, dst string, file bool) {
+	dst = path.Clean("/" + dst)
+	for at := 0; at < len(dst); {
+		end := len(dst)
+		if i := strings.IndexByte(dst[at+1:], '/'); i >= 0 {
+			end = at + 1 + i
+		}
+		parent := dst[:at]
+		if parent == "" {
+			parent = "/"
+		}
+		p := b.save(why, "openat2", b.root, Str(parent), inside(oPath, 0), Int(sizeofHow))
+		name := Str(dst[at+1 : end])
+		if end == len(dst) && file {
+			b.call(why, "mknodat", p, name, Int(0o644), Int(0))
+		} else {
+			b.call(why, "mkdirat", p, name, Int(0o755))
+		}
+		b.plan.Steps[b.here()-1].Rescue = []Rescue{{Errno: eEXIST}}
+		b.call("", "close", p)
+		at = end
+	}
+}
+
+// sizeofHow is sizeof(struct open_how), the last argument of openat2(2).
+const sizeofHow = 24
+
+// enter makes the mount point the working directory, so that mount(2) on "."
+// acts on exactly the directory that was resolved.
+func (b *builder) enter(why string, dir Slot) { b.call(why, "fchdir", dir) }
+
+// attach hangs the detached mount tree m onto the mount point s.
+func (b *builder) attach(why string, m, s Slot) *Step {
+	return b.call(why, "move_mount", m, Str(""), s, Str(""), Flags(moveFromEmpty|moveToEmpty))
+}
+
+// setattr changes a mount's attributes by descriptor.
+func (b *builder) setattr(why string, m Slot, at uint64, set, clear, propagation uint64) *Step {
+	attr := make(Bytes, 32) // struct mount_attr: set, clr, propagation, userns_fd
+	put64(attr, set)
+	put64(attr[8:], clear)
+	put64(attr[16:], propagation)
+	return b.call(why, "mount_setattr", m, Str(""), Flags(atEmptyPath|at), attr, Int(len(attr)))
+}
+
+func put64(b []byte, v uint64) {
+	for i := range 8 {
+		b[i] = byte(v >> (8 * i))
+	}
+}
+
+func put32(b []byte, v uint32) {
+	for i := range 4 {
+		b[i] = byte(v >> (8 * i))
+	}
+}

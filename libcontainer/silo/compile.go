@@ -1,0 +1,424 @@
+package silo
+
+import (
+	"fmt"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/libcontainer/silo/cgroup"
+	"wrun/libcontainer/silo/seccomp"
+)
+
+// Input is everything a Plan depends on: two equal Inputs give equal Plans, on
+// any operating system.
+type Input struct {
+	ID     string
+	Bundle string // absolute
+	Spec   *specs.Spec
+	Env    []string // process.env, completed
+	Filter *seccomp.Filter
+	Facts  Facts
+
+	NoPivot       bool
+	NoNewKeyring  bool
+	Hooks         bool    // stop for hooks before the root is switched
+	Preserve      int     // descriptors 3… that reach the program
+	Streams       [3]bool // which of the standard streams are not wrun's own
+	DenySetgroups bool    // the user namespace has setgroups(2) denied
+}
+
+// Facts is what a Plan has to know of the machine. The runner fills it in;
+// TypicalFacts stands in where there is no Linux to ask.
+type Facts struct {
+	Grantable  uint64         // capabilities that wrun itself may hand on
+	Unified    bool           // cgroup v2
+	Tasks      int            // cgroup v1: tasks files opened for the child
+	Cgroups    []cgroup.Mount // what a mount of type cgroup shows
+	NotDir     map[string]bool
+	Resolved   map[string]string // mount destinations whose symlinks dangle → where they point
+	RootParent string            // mount point above the root file system
+	OpenFiles  Limit             // RLIMIT_NOFILE of wrun's caller
+	AppArmor   bool
+}
+
+// Limit is a resource limit.
+type Limit struct{ Soft, Hard uint64 }
+
+// TypicalFacts is a machine with cgroup v2 and all capabilities.
+func TypicalFacts() Facts {
+	return Facts{
+		Grantable: 1<<len(capabilityNames) - 1, Unified: true,
+		Cgroups: []cgroup.Mount{{Type: "cgroup2", Source: "/sys/fs/cgroup"}},
+	}
+}
+
+func (in *Input) linux() *specs.Linux {
+	if in.Spec.Linux == nil {
+		return &specs.Linux{}
+	}
+	return in.Spec.Linux
+}
+
+// namespace finds the entry of config.json for one kind; nil if the container
+// shares wrun's own.
+func (in *Input) namespace(kind specs.LinuxNamespaceType) *specs.LinuxNamespace {
+	list := in.linux().Namespaces
+	for i := range list {
+		if list[i].Type == kind {
+			return &list[i]
+		}
+	}
+	return nil
+}
+
+func (in *Input) hasNamespace(kind specs.LinuxNamespaceType) bool { return in.namespace(kind) != nil }
+func (in *Input) userNamespace() bool                             { return in.hasNamespace(specs.UserNamespace) }
+
+// isNew tells a namespace made for this container from one joined by path.
+func (in *Input) isNew(kind specs.LinuxNamespaceType) bool {
+	n := in.namespace(kind)
+	return n != nil && n.Path == ""
+}
+
+// JoinFile is the name under which a Plan expects the descriptor of a
+// namespace that is joined by path.
+func JoinFile(kind specs.LinuxNamespaceType) File { return File("namespace " + string(kind)) }
+
+// TasksFile is the descriptor of the i-th cgroup v1 tasks file.
+func TasksFile(i int) File { return File("tasks " + strconv.Itoa(i)) }
+
+// Compile turns a Spec into the Plan of its container's start.
+func Compile(in *Input) (*Plan, error) {
+	if err := unbuilt(in); err != nil {
+		return nil, err
+	}
+	p := in.Spec.Process
+	if p == nil {
+		// config.md: "process is OPTIONAL … REQUIRED when start is called":
+		// the core refuses start, so this program is never reached.
+		p = &specs.Process{Cwd: "/", Args: []string{"/"}}
+	}
+	b := &builder{plan: &Plan{Steps: make([]Step, 0, 256)}}
+	cred := b.credentials(p, in.Facts.Grantable)
+	b.call("", callLet, fileSync) // slot 0: where errors go
+	b.call("only the parent holds its end", "close", fileParent)
+	b.streams(in)
+	b.join(in)
+	b.call("", "setsid")
+	if !in.NoNewKeyring {
+		b.call("a session keyring of its own", "keyctl", Int(keyctlJoin), Str("_ses."+in.ID)).Rescue =
+			[]Rescue{{Errno: eNOSYS}, {Errno: ePERM}, {Errno: eDQUOT}}
+	}
+	b.identityOfHost(in)
+	if err := b.filesystems(in); err != nil {
+		return nil, err
+	}
+	var slave Slot
+	if p.Terminal {
+		slave = b.terminal(p)
+		b.console(slave)
+	}
+	cwd := b.target("process.cwd "+p.Cwd, p.Cwd, false, 0)
+	if in.Hooks {
+		b.talk("prestart, createRuntime and createContainer hooks", codeHooks)
+	}
+	b.sysctl(in.linux().Sysctl)
+	b.masked(in.linux().MaskedPaths)
+	b.readonly(in.linux().ReadonlyPaths)
+	b.switchRoot(in)
+	b.rootAttributes(in)
+	// A working directory opened inside the root, not a string resolved again:
+	// /proc/self/fd/N cannot lead out (CVE-2024-21626).
+	b.enter("process.cwd "+p.Cwd, cwd)
+	if p.Terminal {
+		b.stdio(slave)
+	}
+	b.label(in, p)
+	b.scheduling(p, in.linux())
+	if err := b.become(in, p, cred, in.Filter); err != nil {
+		return nil, err
+	}
+	var program Slot
+	if in.Spec.Process != nil {
+		program = b.program(p)
+	}
+	b.gate(in)
+	b.execute(in, p, cred, in.Filter, program)
+	return b.plan, nil
+}
+
+// unbuilt refuses what a later release brings, so that nothing in config.json
+// is dropped in silence.
+func unbuilt(in *Input) error {
+	l := in.linux()
+	for _, x := range []struct {
+		asked bool
+		what  string
+	}{
+		{l.IntelRdt != nil, "linux.intelRdt"},
+		{l.MemoryPolicy != nil, "linux.memoryPolicy"},
+		{len(l.NetDevices) > 0, "linux.netDevices"},
+		{in.Filter != nil && in.Filter.Notify, "linux.seccomp: SCMP_ACT_NOTIFY"},
+	} {
+		if x.asked {
+			return fmt.Errorf("%s is not built yet", x.what)
+		}
+	}
+	return nil
+}
+
+// join puts the child where it belongs: into its cgroup first, so that
+// whatever it costs is charged there and delete finds it there, then into the
+// namespaces.
+func (b *builder) join(in *Input) {
+	for i := range in.Facts.Tasks {
+		// Writing 0 moves the writer. A single thread that moves itself needs
+		// no grace period of the kernel's threadgroup lock, which a pid
+		// written to cgroup.procs by the parent does: milliseconds.
+		b.call("cgroup v1: the child moves itself", "write", TasksFile(i), Str("0"), Int(1))
+	}
+	var clone, unshare uint64
+	fork := false
+	for _, n := range namespaceOrder {
+		kind := specs.LinuxNamespaceType(n.kind)
+		ns := in.namespace(kind)
+		switch {
+		case ns == nil:
+		case ns.Path != "":
+			fork = fork || kind == specs.PIDNamespace
+		case kind == specs.CgroupNamespace:
+			unshare |= n.flag // after the move above, so that its root is the container's cgroup
+		case kind == specs.TimeNamespace:
+			unshare |= n.flag // offsets are set between its making and its first process
+			fork = true
+		default:
+			clone |= n.flag
+		}
+	}
+	if joined := in.userNamespace() && !in.isNew(specs.UserNamespace); joined {
+		// The new namespaces are to belong to the joined user namespace.
+		unshare |= clone
+		clone = 0
+		fork = fork || unshare&cloneNewPID != 0
+	}
+	if fork && clone&cloneNewPID != 0 {
+		clone &^= cloneNewPID
+		unshare |= cloneNewPID
+	}
+	b.plan.CloneFlags = clone
+	if clone&cloneNewUser != 0 {
+		b.talk("linux.uidMappings, linux.gidMappings: written by the parent", codeMap)
+		b.root0()
+	}
+	for _, n := range namespaceOrder {
+		if ns := in.namespace(specs.LinuxNamespaceType(n.kind)); ns != nil && ns.Path != "" && n.flag != cloneNewNS {
+			b.call("namespace "+n.kind+" "+ns.Path, "setns", JoinFile(ns.Type), Flags(n.flag))
+			if n.flag == cloneNewUser {
+				b.root0()
+			}
+		}
+	}
+	if unshare != 0 {
+		b.call("new namespaces"+namespaceNames(unshare), "unshare", Flags(unshare))
+	}
+	b.timeOffsets(in)
+	if fork {
+		b.call("a process enters a pid or time namespace by being born in it", callFork)
+	}
+	if ns := in.namespace(specs.MountNamespace); ns != nil && ns.Path != "" {
+		b.call("namespace mount "+ns.Path, "setns", JoinFile(ns.Type), Flags(cloneNewNS))
+	}
+}
+
+// root0 makes the child the root user of the user namespace it has entered.
+func (b *builder) root0() {
+	why := "root of the user namespace"
+	b.call(why, "setresgid", Int(0), Int(0), Int(0))
+	b.call(why, "setresuid", Int(0), Int(0), Int(0))
+}
+
+func (b *builder) timeOffsets(in *Input) {
+	offsets := in.linux().TimeOffsets
+	if len(offsets) == 0 || !in.isNew(specs.TimeNamespace) {
+		return
+	}
+	text := ""
+	for _, clock := range []string{"monotonic", "boottime"} {
+		if o, ok := offsets[clock]; ok {
+			text += clock + " " + strconv.FormatInt(o.Secs, 10) + " " + strconv.FormatUint(uint64(o.Nanosecs), 10) + "\n"
+		}
+	}
+	why := "linux.timeOffsets"
+	fd := b.save(why, "openat", Int(atFdcwd), Str("/proc/self/timens_offsets"), Flags(oWronly|oCloexec), Int(0))
+	b.call(why, "write", fd, Str(text), Int(len(text)))
+}
+
+// streams puts what the caller gave in the place of wrun's standard streams.
+func (b *builder) streams(in *Input) {
+	for fd, given := range in.Streams {
+		if given {
+			b.call("standard streams", "dup3", StreamFile(fd), Int(fd), Int(0))
+		}
+	}
+}
+
+// StreamFile is the descriptor given for a standard stream, above 2.
+func StreamFile(fd int) File { return File("stream " + strconv.Itoa(fd)) }
+
+// identityOfHost is the container's name and its loopback device.
+func (b *builder) identityOfHost(in *Input) {
+	if in.isNew(specs.UTSNamespace) {
+		if h := in.Spec.Hostname; h != "" {
+			b.call("hostname", "sethostname", Str(h), Int(len(h)))
+		}
+		if d := in.Spec.Domainname; d != "" {
+			b.call("domainname", "setdomainname", Str(d), Int(len(d)))
+		}
+	}
+	if in.isNew(specs.NetworkNamespace) {
+		const why = "loopback up in the new network namespace"
+		const afInet, sockDgram, iffUpRunning = 2, 2 | oCloexec, 0x41
+		s := b.save(why, "socket", Int(afInet), Int(sockDgram), Int(0))
+		ifreq := make(Bytes, 40)
+		copy(ifreq, "lo")
+		ifreq[16] = iffUpRunning
+		b.call(why, "ioctl", s, Flags(siocSIFFLGS), ifreq)
+	}
+}
+
+// filesystems builds the container's tree on a clone of the root file system.
+func (b *builder) filesystems(in *Input) error {
+	b.call("modes are taken as they are written", "umask", Int(0))
+	root := in.Spec.Root.Path
+	const why = "root.path"
+	if in.hasNamespace(specs.MountNamespace) {
+		prop, _ := propagationFlag(in.linux().RootfsPropagation)
+		switch prop &^ msRec {
+		case msShared:
+			// Mounts of the container are to reach the host, so nothing is cut
+			// off; but pivot_root(2) wants the mount above the new root private.
+			if in.Facts.RootParent != "" {
+				b.call("linux.rootfsPropagation shared: only the mount above the root is cut off",
+					"mount", Int(0), Str(in.Facts.RootParent), Int(0), Flags(msPrivate), Int(0))
+			}
+		case msPrivate, msUnbindable:
+			b.call("no mount event crosses", "mount", Int(0), Str("/"), Int(0), Flags(msPrivate|msRec), Int(0))
+		default:
+			b.call("no mount of the container's reaches the host", "mount", Int(0), Str("/"), Int(0), Flags(msSlave|msRec), Int(0))
+		}
+	}
+	b.root = b.save(why+" "+root, "open_tree", Int(atFdcwd), Str(root), Flags(openTreeClone|oCloexec|atRecursive))
+	b.call(why+": a mount of its own", "move_mount", b.root, Str(""), Int(atFdcwd), Str(root), Flags(moveFromEmpty))
+	if err := b.mounts(in); err != nil {
+		return err
+	}
+	return b.devices(in)
+}
+
+// switchRoot makes the tree the root directory.
+func (b *builder) switchRoot(in *Input) {
+	b.enter("into the new root", b.root)
+	switch {
+	case !in.hasNamespace(specs.MountNamespace):
+		b.call("no mount namespace: chroot", "chroot", Str("."))
+	case in.NoPivot:
+		b.call("--no-pivot", "mount", Str("."), Str("/"), Int(0), Flags(msMove), Int(0))
+		b.call("--no-pivot", "chroot", Str("."))
+	default:
+		// pivot_root(2), NOTES: with both arguments "." the old root ends up
+		// on top of the new one and needs no directory.
+		b.call("the new root", "pivot_root", Str("."), Str("."))
+		b.call("the host's mounts are not touched by what follows", "mount", Int(0), Str("."), Int(0), Flags(msSlave|msRec), Int(0))
+		b.call("the old root goes", "umount2", Str("."), Int(mntDetach))
+	}
+	b.call("", "chdir", Str("/"))
+}
+
+// sysctl writes through a proc of the child's own that is mounted nowhere, so
+// no mount or link of the image stands between (CVE-2025-52881).
+func (b *builder) sysctl(values map[string]string) {
+	if len(values) == 0 {
+		return
+	}
+	proc := b.privateProc("linux.sysctl")
+	keys := make([]string, 0, len(values))
+	for k := range values {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	for _, k := range keys {
+		why, v := "linux.sysctl["+k+"]", values[k]
+		file := path.Join("sys", strings.ReplaceAll(k, ".", "/"))
+		fd := b.save(why, "openat2", proc, Str(file), How{Flags: oWronly | oCloexec, Resolve: resolveBeneath | resolveNoSymlinks}, Int(sizeofHow))
+		b.call(why, "write", fd, Str(v), Int(len(v)))
+	}
+}
+
+func (b *builder) privateProc(why string) Slot {
+	const fsconfigCreate, fsCloexec = 6, 1
+	fs := b.save(why, "fsopen", Str("proc"), Int(fsCloexec))
+	b.call(why, "fsconfig", fs, Int(fsconfigCreate), Int(0), Int(0), Int(0))
+	return b.save(why, "fsmount", fs, Int(fsCloexec), Int(0))
+}
+
+// rootAttributes finishes the root mount itself.
+func (b *builder) rootAttributes(in *Input) {
+	if name := in.linux().RootfsPropagation; name != "" && in.hasNamespace(specs.MountNamespace) {
+		if f, ok := propagationFlag(name); ok {
+			b.call("linux.rootfsPropagation "+name, "mount", Int(0), Str("/"), Int(0), Flags(f), Int(0))
+		}
+	}
+	if in.Spec.Root.Readonly {
+		b.setattr("root.readonly", b.root, 0, attrRdonly, 0, 0)
+	}
+}
+
+// label asks the kernel's security module to confine the program when it is
+// executed. Where the module is absent the profile means nothing.
+func (b *builder) label(in *Input, p *specs.Process) {
+	if p.ApparmorProfile == "" {
+		return
+	}
+	if !in.Facts.AppArmor {
+		b.warn("process.apparmorProfile " + p.ApparmorProfile + " is left out: this kernel has no AppArmor")
+		return
+	}
+	const why = "process.apparmorProfile"
+	text := "exec " + p.ApparmorProfile
+	fd := b.save(why, "openat2", b.privateProc(why), Str("self/attr/apparmor/exec"),
+		How{Flags: oWronly | oCloexec, Resolve: resolveBeneath | resolveNoMagiclinks}, Int(sizeofHow))
+	b.call(why, "write", fd, Str(text), Int(len(text)))
+}
+
+// talk stops the child until the parent has done its part.
+func (b *builder) talk(why string, code uint32) {
+	record := make(Bytes, recordSize)
+	put32(record, code)
+	b.call(why, "write", fileSync, record, Int(recordSize)).Want = recordSize
+	b.call(why, "read", fileSync, make(Bytes, 1), Int(1)).Want = 1
+}
+
+// gate parks the child. Before it, the parent has saved the pid, so whoever
+// dies now is known; after it, errors go to `wrun start` by the result fifo.
+func (b *builder) gate(in *Input) {
+	b.talk("created: everything is in place", codeReady)
+	b.call("errors go to start from here on", callLet, fileResult)
+	b.call("", "close", fileSync)
+	b.call("the start gate", "read", fileGate, make(Bytes, 1), Int(1)).Want = 1
+}
+
+// What the child says to the parent: eight bytes, a code and a value. A code
+// below the lowest of these is the index of a failed step, the value its errno.
+const (
+	recordSize        = 8
+	codeStub   uint32 = 0xffffffff // the program could not be executed; value: errno
+	codeReady  uint32 = 0xfffffffe
+	codeHooks  uint32 = 0xfffffffd
+	codeMap    uint32 = 0xfffffffc
+	codeFork   uint32 = 0xfffffffb // value: the pid that goes on
+	codeLowest uint32 = 0xfffffff0
+)

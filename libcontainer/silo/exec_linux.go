@@ -1,0 +1,297 @@
+package silo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer"
+	"wrun/libcontainer/silo/cgroup"
+	"wrun/libcontainer/silo/seccomp"
+)
+
+// process is one that Exec started.
+type process struct{ child *child }
+
+func (p *process) Pid() int                              { return p.child.pid }
+func (p *process) Wait(ctx context.Context) (int, error) { return p.child.wait(ctx) }
+func (p *process) Signal(sig int) error {
+	if err := unix.PidfdSendSignal(p.child.pidfd, unix.Signal(sig), nil, 0); err != nil {
+		return fmt.Errorf("unable to signal process %d: %w", p.child.pid, err)
+	}
+	return nil
+}
+
+// Exec starts a process in the container's namespaces and cgroup.
+func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer.Stdio) (libcontainer.Process, error) {
+	in := &Input{Spec: e.Container}
+	filter, _, err := seccomp.Compile(in.linux().Seccomp, runtime.GOARCH) // create has warned
+	if err != nil {
+		return nil, err
+	}
+	in.Filter = filter
+	v, err := s.visit(in, io, e.Cgroup)
+	if err != nil {
+		return nil, err
+	}
+	defer v.release()
+	if in.Facts.Grantable, err = grantable(in); err != nil {
+		return nil, err
+	}
+	in.Facts.OpenFiles = callersOpenFiles()
+	in.Facts.AppArmor = e.Spec.ApparmorProfile != "" && appArmor()
+	if err := v.home(e.Spec, s.h.Pid); err != nil {
+		return nil, err
+	}
+	if err := v.stub(stubFilter(filter, e.Spec), stubFlags(filter)); err != nil {
+		return nil, err
+	}
+	plan, err := CompileExec(in, e.Spec)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range plan.Warnings {
+		e.Warn("%s", w)
+	}
+	child, err := v.launch(plan)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.accompany(ctx, child, e.Spec); err != nil {
+		child.kill()
+		return nil, err
+	}
+	child.close()
+	if err := sendPidfd(io.PidfdSocket, child.pidfd); err != nil {
+		child.kill()
+		return nil, err
+	}
+	return &process{child}, nil
+}
+
+// visit is one process on its way into a living container.
+type visit struct {
+	in     *Input
+	files  map[File]int
+	opened []int
+	into   int
+	env    []string
+
+	talking bool // the conversation's ends are still ours to close
+}
+
+// visit opens what a child needs to enter the container.
+func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) (_ *visit, err error) {
+	v := &visit{in: in, files: map[File]int{}, into: -1}
+	defer func() {
+		if err != nil {
+			v.release()
+		}
+	}()
+	pidfd, err := s.open()
+	if err != nil {
+		return nil, err
+	}
+	v.keep(fileInit, pidfd)
+	group := s.h.Group
+	if len(sub) > 0 {
+		if group, err = group.Sub(sub); err != nil {
+			return nil, err
+		}
+	}
+	if err := v.join(group); err != nil {
+		return nil, err
+	}
+	if !in.hasNamespace(specs.MountNamespace) {
+		fd, err := unix.Open("/proc/"+strconv.Itoa(s.h.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open the container's root: %w", err)
+		}
+		v.keep(fileRoot, fd)
+	}
+	inherited, err := inherit(io, &v.opened, v.files)
+	if err != nil {
+		return nil, err
+	}
+	if err := converse(v.files); err != nil {
+		return nil, err
+	}
+	v.talking = true
+	in.Streams, in.Preserve, v.env = inherited.streams, inherited.preserve, inherited.env
+	return v, nil
+}
+
+func (v *visit) join(group *cgroup.Group) error {
+	join, err := group.Open()
+	if err != nil {
+		return fmt.Errorf("enter the container's cgroup: %w", err)
+	}
+	for i, fd := range join.Tasks {
+		v.keep(TasksFile(i), fd)
+	}
+	v.in.Facts.Tasks = len(join.Tasks)
+	if v.into = join.Into; v.into >= 0 {
+		v.opened = append(v.opened, v.into)
+	}
+	return nil
+}
+
+// home completes the environment.
+func (v *visit) home(p *specs.Process, pid int) error {
+	root, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open the container's root: %w", err)
+	}
+	defer unix.Close(root)
+	v.in.Env = append(withHome(p, root), v.env...)
+	return nil
+}
+
+// stub makes the exec stub, which reports to the parent.
+func (v *visit) stub(filter []byte, flags uint32) error {
+	fd, err := makeStub(v.files[fileSync], filter, flags)
+	if err != nil {
+		return err
+	}
+	v.keep(fileStub, fd)
+	return nil
+}
+
+func (v *visit) keep(name File, fd int) {
+	v.files[name] = fd
+	v.opened = append(v.opened, fd)
+}
+
+func (v *visit) release() {
+	for _, fd := range v.opened {
+		unix.Close(fd)
+	}
+	if v.talking {
+		unix.Close(v.files[fileParent])
+		unix.Close(v.files[fileSync])
+	}
+	v.opened, v.talking = nil, false
+}
+
+func (v *visit) launch(plan *Plan) (*child, error) {
+	v.talking = false // launch closes the conversation's ends when it fails
+	return launch(plan, v.files, v.into)
+}
+
+// accompany answers the child until the program is executed: the conversation
+// ends with the exec, for the descriptor is close-on-exec.
+func (v *visit) accompany(ctx context.Context, c *child, p *specs.Process) error {
+	ready := false
+	for {
+		code, value, said, err := c.next(ctx)
+		switch {
+		case err != nil:
+			return err
+		case !said && ready:
+			return nil
+		case said && code == codeFork:
+			err = c.adopt(int(value))
+		case said && code == codeReady:
+			ready = true
+			if p != nil && p.OOMScoreAdj != nil {
+				err = writeProc(c.pid, "oom_score_adj", strconv.Itoa(*p.OOMScoreAdj))
+			}
+			if err == nil {
+				err = c.ack()
+			}
+		default:
+			program, cwd := "", ""
+			if p != nil {
+				program, cwd = p.Args[0], p.Cwd
+			}
+			return c.failure(code, value, said, program, cwd)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// insideHook runs createContainer hooks: the container's namespaces as far as
+// they exist, the paths still the host's.
+func (s *system) insideHook(in *Input) libcontainer.RunHook {
+	return func(ctx context.Context, h specs.Hook, state []byte) error {
+		return s.runHook(ctx, in.Spec, h, state)
+	}
+}
+
+// RunHook runs a startContainer hook.
+func (s *system) RunHook(ctx context.Context, h specs.Hook, state []byte) error {
+	spec := &specs.Spec{Linux: &specs.Linux{}}
+	for _, n := range s.h.Namespaces {
+		spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: n})
+	}
+	return s.runHook(ctx, spec, h, state)
+}
+
+// runHook executes a hook with the state on its standard input and its output
+// collected for the error.
+func (s *system) runHook(ctx context.Context, spec *specs.Spec, h specs.Hook, state []byte) error {
+	out, err := os.CreateTemp("", "wrun-hook-")
+	if err != nil {
+		return fmt.Errorf("collect the hook's output: %w", err)
+	}
+	defer out.Close()
+	_ = os.Remove(out.Name())
+	stdin, err := memoryFile("hook state", state)
+	if err != nil {
+		return err
+	}
+	defer stdin.Close()
+	in := &Input{Spec: spec, Env: h.Env}
+	v, err := s.visit(in, libcontainer.Stdio{In: stdin, Out: out, Err: out}, nil)
+	if err != nil {
+		return err
+	}
+	defer v.release()
+	if in.Facts.Grantable, err = grantable(in); err != nil {
+		return err
+	}
+	if err := v.stub(nil, 0); err != nil {
+		return err
+	}
+	child, err := v.launch(CompileHook(in, h))
+	if err != nil {
+		return err
+	}
+	if err := v.accompany(ctx, child, nil); err != nil {
+		child.kill()
+		return err
+	}
+	defer child.forget()
+	code, err := child.wait(ctx)
+	if err != nil {
+		child.kill()
+		return err
+	}
+	if code != 0 {
+		text := make([]byte, 4096)
+		n, _ := out.ReadAt(text, 0)
+		return fmt.Errorf("exit status %d, output: %s", code, text[:n])
+	}
+	return nil
+}
+
+// memoryFile is a nameless file with text in it, at its beginning.
+func memoryFile(name string, text []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("make a memory file: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.WriteAt(text, 0); err != nil {
+		f.Close()
+		return nil, fmt.Errorf("write a memory file: %w", err)
+	}
+	return f, nil
+}

@@ -1,0 +1,264 @@
+package silo
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer"
+)
+
+// gather asks the machine what a Plan has to know. It changes nothing.
+func gather(c *libcontainer.Config, in *Input) error {
+	f := &in.Facts
+	var err error
+	if f.Grantable, err = grantable(in); err != nil {
+		return err
+	}
+	f.OpenFiles = callersOpenFiles()
+	f.AppArmor = in.Spec.Process != nil && in.Spec.Process.ApparmorProfile != "" && appArmor()
+	root, err := unix.Open(in.Spec.Root.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open root.path %s: %w", in.Spec.Root.Path, err)
+	}
+	defer unix.Close(root)
+	if err := f.mountSources(in); err != nil {
+		return err
+	}
+	f.danglingTargets(root, in.Spec.Mounts)
+	if in.Spec.Process != nil {
+		in.Env = withHome(in.Spec.Process, root)
+	}
+	if p, ok := propagationFlag(in.linux().RootfsPropagation); ok && p&msShared != 0 {
+		if f.RootParent, err = mountAbove(in.Spec.Root.Path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// grantable is what wrun may hand on: all in a user namespace of the
+// container's, else its own permitted set.
+func grantable(in *Input) (uint64, error) {
+	if in.userNamespace() {
+		return 1<<len(capabilityNames) - 1, nil
+	}
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var data [2]unix.CapUserData
+	if err := unix.Capget(&header, &data[0]); err != nil {
+		return 0, fmt.Errorf("read own capabilities: %w", err)
+	}
+	return uint64(data[0].Permitted) | uint64(data[1].Permitted)<<32, nil
+}
+
+// callersOpenFiles is RLIMIT_NOFILE as wrun was given it. Go's runtime raises
+// the soft limit of its own process and tells nobody the old one, so the
+// caller's is taken, which wrun inherited.
+func callersOpenFiles() Limit {
+	var own, caller unix.Rlimit
+	if unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &own) != nil ||
+		unix.Prlimit(os.Getppid(), unix.RLIMIT_NOFILE, nil, &caller) != nil {
+		return Limit{}
+	}
+	return Limit{Soft: min(caller.Cur, own.Max), Hard: own.Max}
+}
+
+func appArmor() bool {
+	b, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
+	return err == nil && bytes.HasPrefix(b, []byte("Y"))
+}
+
+// mountSources looks which sources of bind mounts are files, and reports the
+// ones that are missing while the error can still name them plainly.
+func (f *Facts) mountSources(in *Input) error {
+	for i := range in.Spec.Mounts {
+		m := &in.Spec.Mounts[i]
+		o, err := parseOptions(m.Options)
+		if err != nil || !o.bind && m.Type != "bind" || o.flags&msRemount != 0 {
+			continue
+		}
+		source := m.Source
+		if !path.IsAbs(source) {
+			source = path.Join(in.Bundle, source)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(source, &st); err != nil {
+			return fmt.Errorf("mounts[%d].source %s, to be bound at %s: %w", i, source, m.Destination, err)
+		}
+		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
+			if f.NotDir == nil {
+				f.NotDir = map[string]bool{}
+			}
+			f.NotDir[source] = true
+		}
+	}
+	return nil
+}
+
+// danglingTargets finds mount destinations that lead over a symbolic link to
+// nowhere (an image's /etc/resolv.conf, usually) and where they point. The
+// child makes what is missing there; it resolves the path anew, inside the
+// root, so nothing depends on this reading staying true.
+func (f *Facts) danglingTargets(root int, mounts []specs.Mount) {
+	for i := range mounts {
+		dst := path.Clean("/" + mounts[i].Destination)
+		if linkless(root, dst) {
+			continue
+		}
+		if r := resolve(root, dst); r != dst {
+			if f.Resolved == nil {
+				f.Resolved = map[string]string{}
+			}
+			f.Resolved[dst] = r
+		}
+	}
+}
+
+// linkless is true when dst exists or is missing without any link in between.
+func linkless(root int, dst string) bool {
+	fd, err := unix.Openat2(root, dst, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	if err == nil {
+		unix.Close(fd)
+	}
+	return err != unix.ENOENT
+}
+
+// maxLinks is the kernel's own bound on symbolic links in one path.
+const maxLinks = 40
+
+// resolve follows links inside root by name, keeping what does not exist.
+func resolve(root int, dst string) string {
+	done, rest := "/", strings.TrimPrefix(dst, "/")
+	for links := 0; rest != ""; {
+		name, tail, _ := strings.Cut(rest, "/")
+		next := path.Join(done, name)
+		var buf [unix.PathMax]byte
+		n, err := readlinkInside(root, next, buf[:])
+		switch {
+		case err != nil:
+			done, rest = next, tail
+			continue
+		case links == maxLinks:
+			return dst
+		}
+		links++
+		to := string(buf[:n])
+		if !path.IsAbs(to) {
+			to = path.Join(done, to)
+		}
+		done, rest = "/", strings.TrimPrefix(path.Clean(path.Join("/", to, tail)), "/")
+	}
+	return done
+}
+
+func readlinkInside(root int, name string, buf []byte) (int, error) {
+	fd, err := unix.Openat2(root, name, &unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err != nil {
+		return 0, err
+	}
+	defer unix.Close(fd)
+	return unix.Readlinkat(fd, "", buf)
+}
+
+// withHome completes the environment by HOME from the container's own
+// /etc/passwd, as runc does and programs expect.
+func withHome(p *specs.Process, root int) []string {
+	for _, e := range p.Env {
+		if strings.HasPrefix(e, "HOME=") {
+			return p.Env
+		}
+	}
+	home := "/"
+	fd, err := unix.Openat2(root, "/etc/passwd", &unix.OpenHow{
+		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	})
+	if err == nil {
+		buf := make([]byte, 64<<10) // what lies beyond is no system user's line
+		n, _ := unix.Read(fd, buf)
+		unix.Close(fd)
+		if h := homeOf(buf[:max(n, 0)], p.User.UID); h != "" {
+			home = h
+		}
+	}
+	return append(p.Env[:len(p.Env):len(p.Env)], "HOME="+home)
+}
+
+// homeOf finds a user's directory in a passwd file: name:pw:uid:gid:gecos:dir.
+func homeOf(passwd []byte, uid uint32) string {
+	id := strconv.FormatUint(uint64(uid), 10)
+	for line := range bytes.Lines(passwd) {
+		f := bytes.Split(bytes.TrimSpace(line), []byte(":"))
+		if len(f) >= 6 && string(f[2]) == id {
+			return string(f[5])
+		}
+	}
+	return ""
+}
+
+// mountAbove is the mount point of the mount that dir lies on.
+func mountAbove(dir string) (string, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return "", fmt.Errorf("look for the mount above the root file system: %w", err)
+	}
+	best := "/"
+	for line := range strings.Lines(string(data)) {
+		f := strings.Fields(line)
+		if len(f) < 5 {
+			continue
+		}
+		at := unescapeMount(f[4])
+		if len(at) > len(best) && (dir == at || strings.HasPrefix(dir, at+"/")) {
+			best = at
+		}
+	}
+	return best, nil
+}
+
+// unescapeMount undoes mountinfo's octal escapes (proc_pid_mountinfo(5)).
+func unescapeMount(s string) string {
+	for _, r := range [...][2]string{{`\040`, " "}, {`\011`, "\t"}, {`\012`, "\n"}, {`\134`, `\`}} {
+		s = strings.ReplaceAll(s, r[0], r[1])
+	}
+	return s
+}
+
+// mountID names the mount that is visible at a path.
+func mountID(at string) (uint64, error) {
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, at, unix.AT_NO_AUTOMOUNT, unix.STATX_MNT_ID, &st); err != nil {
+		return 0, fmt.Errorf("stat %s: %w", at, err)
+	}
+	return st.Mnt_id, nil
+}
+
+// joinable opens the namespace n and checks that it is of the kind that
+// config.json says: config-linux.md, "The runtime MUST generate an error if
+// path is not associated with a namespace of type type".
+func joinable(n *specs.LinuxNamespace) (int, error) {
+	fd, err := unix.Open(n.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open namespace %s of type %s: %w", n.Path, n.Type, err)
+	}
+	kind, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.NS_GET_NSTYPE, 0)
+	for _, known := range namespaceOrder {
+		if errno == 0 && uint64(kind) == known.flag && known.kind == string(n.Type) {
+			return fd, nil
+		}
+	}
+	unix.Close(fd)
+	if errno != 0 {
+		return -1, fmt.Errorf("linux.namespaces path %s is no namespace: %w", n.Path, errno)
+	}
+	return -1, fmt.Errorf("linux.namespaces path %s is no namespace of type %s", n.Path, n.Type)
+}

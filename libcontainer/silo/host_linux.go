@@ -1,0 +1,350 @@
+package silo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer"
+	"wrun/libcontainer/silo/cgroup"
+	"wrun/libcontainer/silo/seccomp"
+)
+
+// Host is process isolation on this Linux machine.
+type Host struct{}
+
+// New returns the host. It holds no state and asks nothing yet.
+func New() *Host { return &Host{} }
+
+// Open finds a container by its handle.
+func (*Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.System, error) {
+	if len(raw) == 0 {
+		return nil, libcontainer.ErrNotFound // its creator died before it made anything
+	}
+	h, err := decodeHandle(raw)
+	if err != nil {
+		return nil, err
+	}
+	return &system{h: h}, nil
+}
+
+// Create builds the container and parks it at the start gate.
+func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer.Stdio) (_ libcontainer.System, err error) {
+	if c.Spec.Root == nil {
+		return nil, errors.New("root.path is missing: a Linux container has a root file system")
+	}
+	s := &system{h: &handle{Dir: c.Dir}}
+	b := &birth{config: c, io: io, system: s, files: map[File]int{}, into: -1}
+	defer b.release()
+	b.in = &Input{
+		ID: c.ID, Bundle: c.Bundle, Spec: c.Spec,
+		NoPivot: c.NoPivot, NoNewKeyring: c.NoNewKeyring, Hooks: c.Namespaces != nil,
+	}
+	if err := b.prepare(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			if gone := s.Close(context.WithoutCancel(ctx)); gone != nil {
+				err = errors.Join(err, gone)
+			}
+		}
+	}()
+	if err := b.control(); err != nil {
+		return nil, err
+	}
+	if err := b.deliver(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// birth is one Create in progress: what it has opened and must close again.
+type birth struct {
+	config *libcontainer.Config
+	io     libcontainer.Stdio
+	system *system
+	in     *Input
+	files  map[File]int
+	opened []int // descriptors to close when the child has its copies
+	into   int   // cgroup v2 directory
+}
+
+func (b *birth) keep(name File, fd int) {
+	b.files[name] = fd
+	b.opened = append(b.opened, fd)
+}
+
+func (b *birth) release() {
+	for _, fd := range b.opened {
+		unix.Close(fd)
+	}
+	b.opened = nil
+}
+
+// prepare reads all that is needed and changes nothing.
+func (b *birth) prepare() error {
+	c := b.config
+	if err := gather(c, b.in); err != nil {
+		return err
+	}
+	var warnings []string
+	var err error
+	if b.in.Filter, warnings, err = seccomp.Compile(b.in.linux().Seccomp, runtime.GOARCH); err != nil {
+		return err
+	}
+	for _, w := range warnings {
+		c.Warn("%s", w)
+	}
+	for i := range b.in.linux().Namespaces {
+		n := &b.in.linux().Namespaces[i]
+		if n.Path == "" {
+			continue
+		}
+		fd, err := joinable(n)
+		if err != nil {
+			return err
+		}
+		b.keep(JoinFile(n.Type), fd)
+	}
+	layout, err := cgroup.Detect()
+	if err != nil {
+		return err
+	}
+	all := b.in.hasNamespace(specs.CgroupNamespace)
+	for i := range c.Spec.Mounts {
+		all = all || strings.HasPrefix(c.Spec.Mounts[i].Type, "cgroup")
+	}
+	group, err := layout.Group(b.in.linux().CgroupsPath, c.ID, b.in.linux().Resources, all)
+	if err != nil {
+		return err
+	}
+	if err := group.Check(); err != nil {
+		return err
+	}
+	b.system.h.Group = group
+	b.in.Facts.Unified = layout.Pure()
+	b.in.Facts.Cgroups = group.Mounts()
+	if !b.in.hasNamespace(specs.MountNamespace) {
+		b.system.h.HostRoot = c.Spec.Root.Path
+		if b.system.h.HostMount, err = mountID(c.Spec.Root.Path); err != nil {
+			return err
+		}
+	}
+	return b.streams()
+}
+
+// streams checks and collects what the child inherits.
+func (b *birth) streams() error {
+	in, err := inherit(b.io, &b.opened, b.files)
+	if err != nil {
+		return err
+	}
+	b.in.Streams, b.in.Preserve = in.streams, in.preserve
+	b.in.Env = append(b.in.Env, in.env...)
+	return nil
+}
+
+// control makes the cgroup and sets its limits.
+func (b *birth) control() error {
+	h := b.system.h
+	if err := b.config.Record(h.encode()); err != nil {
+		return err
+	}
+	if err := h.Group.Create(); err != nil {
+		return err
+	}
+	if err := h.Group.Apply(b.in.linux().Resources, b.config.Warn); err != nil {
+		return err
+	}
+	join, err := h.Group.Open()
+	if err != nil {
+		return err
+	}
+	for i, fd := range join.Tasks {
+		b.keep(TasksFile(i), fd)
+	}
+	b.in.Facts.Tasks = len(join.Tasks)
+	if b.into = join.Into; b.into >= 0 {
+		b.opened = append(b.opened, b.into)
+	}
+	gate, result, err := makeGate(b.config.Dir)
+	if err != nil {
+		return err
+	}
+	b.keep(fileGate, gate)
+	b.keep(fileResult, result)
+	stub, err := makeStub(result, stubFilter(b.in.Filter, b.in.Spec.Process), stubFlags(b.in.Filter))
+	if err != nil {
+		return err
+	}
+	b.keep(fileStub, stub)
+	return nil
+}
+
+// deliver compiles the plan, launches the child and accompanies it to the gate.
+func (b *birth) deliver(ctx context.Context) error {
+	plan, err := Compile(b.in)
+	if err != nil {
+		return err
+	}
+	for _, w := range plan.Warnings {
+		b.config.Warn("%s", w)
+	}
+	h := b.system.h
+	if p := b.in.Spec.Process; p != nil {
+		h.Program = p.Args[0]
+	}
+	h.Gate, h.After = plan.gate()
+	for i := range b.in.linux().Namespaces {
+		h.Namespaces = append(h.Namespaces, b.in.linux().Namespaces[i].Type)
+	}
+	if err := converse(b.files); err != nil {
+		return err
+	}
+	child, err := launch(plan, b.files, b.into)
+	if err != nil {
+		return err
+	}
+	b.release()
+	b.system.child = child
+	if err := b.accompany(ctx, child); err != nil {
+		child.kill()
+		b.system.child = nil
+		return err
+	}
+	child.close()
+	return sendPidfd(b.io.PidfdSocket, child.pidfd)
+}
+
+// accompany answers the child until it is parked.
+func (b *birth) accompany(ctx context.Context, c *child) error {
+	// A pid that is going to change is not worth remembering.
+	forks := false
+	for i := range c.plan.Steps {
+		forks = forks || c.plan.Steps[i].Call == callFork
+	}
+	if !forks {
+		if err := b.remember(c); err != nil {
+			return err
+		}
+	}
+	for {
+		code, value, said, err := c.next(ctx)
+		if err != nil {
+			return err
+		}
+		switch {
+		case said && code == codeMap:
+			err = writeMaps(c.pid, b.in.linux())
+		case said && code == codeFork:
+			if err = c.adopt(int(value)); err == nil {
+				err = b.remember(c)
+			}
+			if err == nil {
+				continue // nobody waits for an answer
+			}
+		case said && code == codeHooks:
+			err = b.config.Namespaces(ctx, c.pid, b.system.insideHook(b.in))
+		case said && code == codeReady:
+			return c.ack()
+		default:
+			p := &specs.Process{}
+			if b.in.Spec.Process != nil {
+				p = b.in.Spec.Process
+			}
+			return c.failure(code, value, said, b.system.h.Program, p.Cwd)
+		}
+		if err == nil {
+			err = c.ack()
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// remember saves the pid, and does what is done to the child from outside.
+func (b *birth) remember(c *child) error {
+	h := b.system.h
+	var err error
+	h.Pid = c.pid
+	if h.Start, _, err = startTime(c.pid); err != nil {
+		return fmt.Errorf("look at the container process: %w", err)
+	}
+	if p := b.in.Spec.Process; p != nil && p.OOMScoreAdj != nil {
+		if err := writeProc(c.pid, "oom_score_adj", strconv.Itoa(*p.OOMScoreAdj)); err != nil {
+			return fmt.Errorf("process.oomScoreAdj: %w", err)
+		}
+	}
+	return b.config.Record(h.encode())
+}
+
+// writeMaps gives the child's user namespace its users (user_namespaces(7)).
+func writeMaps(pid int, l *specs.Linux) error {
+	for _, m := range []struct {
+		file string
+		list []specs.LinuxIDMapping
+	}{{"uid_map", l.UIDMappings}, {"gid_map", l.GIDMappings}} {
+		if len(m.list) == 0 {
+			continue
+		}
+		var text []byte
+		for _, e := range m.list {
+			text = fmt.Appendf(text, "%d %d %d\n", e.ContainerID, e.HostID, e.Size)
+		}
+		if err := writeProc(pid, m.file, string(text)); err != nil {
+			return fmt.Errorf("write the user namespace's mappings: %w", err)
+		}
+	}
+	return nil
+}
+
+func writeProc(pid int, name, text string) error {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/"+name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: "/proc/" + strconv.Itoa(pid) + "/" + name, Err: err}
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(text)); err != nil {
+		return &os.PathError{Op: "write " + strconv.Quote(text) + " to", Path: "/proc/" + strconv.Itoa(pid) + "/" + name, Err: err}
+	}
+	return nil
+}
+
+// stubFilter is the filter the stub loads: with no_new_privs no privilege is
+// needed for it, so it can come last of all.
+func stubFilter(f *seccomp.Filter, p *specs.Process) []byte {
+	if f == nil || p == nil || !p.NoNewPrivileges {
+		return nil
+	}
+	return encode(f.Program)
+}
+
+func stubFlags(f *seccomp.Filter) uint32 {
+	if f == nil {
+		return 0
+	}
+	return f.Flags
+}
+
+// gate finds the step that parks the child and names those behind it.
+func (p *Plan) gate() (at int, after []string) {
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		if s.Call == "read" && s.Args[0] == fileGate {
+			for k := i + 1; k < len(p.Steps); k++ {
+				after = append(after, p.Steps[k].Call)
+			}
+			return i, after
+		}
+	}
+	return len(p.Steps), nil
+}

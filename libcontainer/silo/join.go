@@ -1,0 +1,93 @@
+package silo
+
+import (
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// CompileExec turns a process into the Plan that starts it in a living
+// container: the same steps as a start but for the file systems, which exist.
+func CompileExec(in *Input, p *specs.Process) (*Plan, error) {
+	b := &builder{plan: &Plan{Steps: make([]Step, 0, 96)}}
+	cred := b.credentials(p, in.Facts.Grantable)
+	b.call("", callLet, fileSync)
+	b.call("only the parent holds its end", "close", fileParent)
+	b.streams(in)
+	b.enterContainer(in)
+	b.call("", "setsid")
+	b.root = b.save("the container's root", "openat2", Int(atFdcwd), Str("/"), inside(oPath, 0), Int(sizeofHow))
+	var slave Slot
+	if p.Terminal {
+		slave = b.terminal(p)
+	}
+	cwd := p.Cwd
+	if cwd == "" {
+		cwd = "/"
+	}
+	dir := b.save("process.cwd "+cwd, "openat2", b.root, Str(cwd), inside(oPath, 0), Int(sizeofHow))
+	b.enter("process.cwd "+cwd, dir)
+	if p.Terminal {
+		b.stdio(slave)
+	}
+	b.label(in, p)
+	b.scheduling(p, &specs.Linux{})
+	if err := b.become(in, p, cred, in.Filter); err != nil {
+		return nil, err
+	}
+	program := b.program(p)
+	b.talk("the parent knows the process", codeReady)
+	b.execute(in, p, cred, in.Filter, program)
+	return b.plan, nil
+}
+
+// CompileHook is the Plan of a hook inside the container's namespaces: a host
+// program with the caller's own rights (config.md, "createContainer Hooks":
+// the path resolves in the runtime namespace; "startContainer Hooks": in the
+// container's).
+func CompileHook(in *Input, h specs.Hook) *Plan {
+	b := &builder{plan: &Plan{Steps: make([]Step, 0, 16)}}
+	b.call("", callLet, fileSync)
+	b.call("only the parent holds its end", "close", fileParent)
+	b.streams(in)
+	b.enterContainer(in)
+	b.call("", "setsid")
+	args := h.Args
+	if len(args) == 0 {
+		args = []string{h.Path}
+	}
+	program := b.save("hook", callLet, Str(h.Path))
+	b.talk("the parent knows the process", codeReady)
+	b.execute(in, &specs.Process{Args: args, NoNewPrivileges: true}, credentials{
+		effective: in.Facts.Grantable, permitted: in.Facts.Grantable,
+	}, nil, program)
+	return b.plan
+}
+
+// enterContainer joins the cgroups, then every namespace the container has of
+// its own, in one call on the init process's pidfd: no path, no race.
+func (b *builder) enterContainer(in *Input) {
+	for i := range in.Facts.Tasks {
+		b.call("cgroup v1: the child moves itself", "write", TasksFile(i), Str("0"), Int(1))
+	}
+	var flags uint64
+	for _, n := range namespaceOrder {
+		if in.hasNamespace(specs.LinuxNamespaceType(n.kind)) {
+			flags |= n.flag
+		}
+	}
+	if flags != 0 {
+		b.call("the container's namespaces"+namespaceNames(flags), "setns", fileInit, Flags(flags))
+	}
+	if flags&cloneNewUser != 0 {
+		b.root0()
+	}
+	if flags&(cloneNewPID|cloneNewTime) != 0 {
+		b.call("a process enters a pid namespace by being born in it", callFork)
+	}
+	if !in.hasNamespace(specs.MountNamespace) {
+		b.enter("no mount namespace: the root by descriptor", b.save("", callLet, fileRoot))
+		b.call("", "chroot", Str("."))
+	}
+}
+
+// fileRoot is the root directory of a container without a mount namespace.
+const fileRoot File = "root"

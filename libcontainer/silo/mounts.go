@@ -1,0 +1,232 @@
+package silo
+
+import (
+	"errors"
+	"fmt"
+	"path"
+	"strconv"
+	"strings"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// mounts appends everything of config.json's mounts list, in its order
+// (config.md, "mounts": "The runtime MUST mount entries in the listed order").
+func (b *builder) mounts(in *Input) error {
+	for i := range in.Spec.Mounts {
+		m := &in.Spec.Mounts[i]
+		if err := b.mount(in, i, m); err != nil {
+			return fmt.Errorf("mounts[%d] %s: %w", i, m.Destination, err)
+		}
+	}
+	return nil
+}
+
+func (b *builder) mount(in *Input, i int, m *specs.Mount) error {
+	if len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 {
+		return errIDMap
+	}
+	o, err := parseOptions(m.Options)
+	if err != nil {
+		return err
+	}
+	if m.Type == "bind" || m.Type == "rbind" {
+		o.bind, o.recursive = true, o.recursive || m.Type == "rbind"
+	}
+	dst := path.Clean("/" + m.Destination)
+	if dst == "/" {
+		return errors.New("the container's root itself cannot be a mount destination")
+	}
+	if r, ok := in.Facts.Resolved[dst]; ok {
+		dst = r
+	}
+	why := "mounts[" + strconv.Itoa(i) + "] " + m.Destination
+	switch {
+	case o.flags&msRemount != 0:
+		return b.remount(why, dst, o)
+	case o.bind:
+		b.bind(in, why, dst, m, o)
+	case m.Type == "cgroup" || m.Type == "cgroup2":
+		b.cgroup(in, why, dst, o)
+	default:
+		b.filesystem(why, dst, m, o)
+	}
+	return nil
+}
+
+// bind clones the source's tree, gives the clone its attributes while nobody
+// can see it, and only then attaches it.
+func (b *builder) bind(in *Input, why, dst string, m *specs.Mount, o mountOptions) {
+	source := m.Source
+	if !path.IsAbs(source) {
+		source = path.Join(in.Bundle, source) // config.md: relative to the bundle
+	}
+	flags := uint64(openTreeClone | oCloexec)
+	if o.recursive {
+		flags |= atRecursive
+	}
+	t := b.save(why+": bind of "+source, "open_tree", Int(atFdcwd), Str(source), Flags(flags))
+	if o.attrSet|o.attrClear != 0 {
+		b.setattr(why, t, 0, o.attrSet, o.attrClear, 0)
+	}
+	b.finish(why, t, b.target(why, dst, in.Facts.NotDir[source], 0), o)
+}
+
+// finish attaches t and does what applies to the tree as a whole.
+func (b *builder) finish(why string, t, target Slot, o mountOptions) {
+	b.attach(why, t, target)
+	if o.recSet|o.recClear != 0 {
+		b.setattr(why, t, atRecursive, o.recSet, o.recClear, 0)
+	}
+	b.propagation(why, t, o.propagation)
+}
+
+func (b *builder) propagation(why string, t Slot, flags []uint64) {
+	for _, f := range flags {
+		at := uint64(0)
+		if f&msRec != 0 {
+			at = atRecursive
+		}
+		b.setattr(why+": propagation", t, at, 0, 0, f&^msRec)
+	}
+}
+
+// filesystem mounts a new file system. mount(2) on "." rather than fsopen(2):
+// the option string reaches the file system unchanged, as with other runtimes,
+// and the mount point is pinned all the same.
+func (b *builder) filesystem(why, dst string, m *specs.Mount, o mountOptions) {
+	var resolve uint64
+	if m.Type == "proc" || m.Type == "sysfs" {
+		// An image that makes /proc a symlink would have later writes to
+		// /proc/… land in files of its own (CVE-2019-19921, CVE-2023-27561).
+		resolve = resolveNoSymlinks
+		why += ": must be mounted on ordinary directory"
+	}
+	s := b.target(why, dst, false, resolve)
+	b.enter(why, s)
+	b.call(why, "mount", Str(m.Source), Str("."), Str(m.Type), Flags(o.flags), data(o.data))
+	if o.recSet|o.recClear != 0 || len(o.propagation) > 0 {
+		t := b.save(why, "openat2", b.root, Str(dst), inside(oPath, 0), Int(sizeofHow))
+		if o.recSet|o.recClear != 0 {
+			b.setattr(why, t, atRecursive, o.recSet, o.recClear, 0)
+		}
+		b.propagation(why, t, o.propagation)
+	}
+}
+
+// data is mount(2)'s last argument: NULL when there is nothing to say.
+func data(s string) Arg {
+	if s == "" {
+		return Int(0)
+	}
+	return Str(s)
+}
+
+// remount changes a mount made before (by an earlier entry of the list).
+func (b *builder) remount(why, dst string, o mountOptions) error {
+	t := b.save(why, "openat2", b.root, Str(dst), inside(oPath, 0), Int(sizeofHow))
+	if o.bind {
+		b.setattr(why, t, 0, o.attrSet, o.attrClear, 0)
+	} else {
+		b.enter(why, t)
+		b.call(why, "mount", Int(0), Str("."), Int(0), Flags(o.flags), data(o.data))
+	}
+	b.propagation(why, t, o.propagation)
+	return nil
+}
+
+// cgroup shows the container its own cgroup. With a cgroup namespace the file
+// system itself does that; without one the container's directories are bound.
+func (b *builder) cgroup(in *Input, why, dst string, o mountOptions) {
+	o.flags |= msNosuid | msNodev | msNoexec
+	namespaced := in.hasNamespace(specs.CgroupNamespace)
+	if in.Facts.Unified {
+		m := in.Facts.Cgroups[0]
+		if namespaced {
+			b.filesystem(why, dst, &specs.Mount{Source: "cgroup", Type: "cgroup2"}, o)
+			return
+		}
+		b.bind(in, why, dst, &specs.Mount{Source: m.Source}, bindOf(o))
+		return
+	}
+	// cgroup v1: a small tmpfs that carries one directory for each hierarchy.
+	tmp := o
+	tmp.flags &^= msRdonly
+	tmp.data = "mode=755,size=65536"
+	b.filesystem(why, dst, &specs.Mount{Source: "tmpfs", Type: "tmpfs"}, tmp)
+	for _, m := range in.Facts.Cgroups {
+		at := dst + "/" + m.Name
+		if namespaced {
+			sub := o
+			sub.data = m.Data
+			b.filesystem(why, at, &specs.Mount{Source: "cgroup", Type: m.Type}, sub)
+		} else {
+			b.bind(in, why, at, &specs.Mount{Source: m.Source}, bindOf(o))
+		}
+		for _, link := range m.Aliases {
+			p := b.save(why, "openat2", b.root, Str(dst), inside(oPath, 0), Int(sizeofHow))
+			s := b.call(why, "symlinkat", Str(m.Name), p, Str(link))
+			s.Rescue = []Rescue{{Errno: eEXIST}}
+		}
+	}
+	if o.flags&msRdonly != 0 {
+		t := b.save(why, "openat2", b.root, Str(dst), inside(oPath, 0), Int(sizeofHow))
+		b.setattr(why, t, 0, attrRdonly, 0, 0)
+	}
+}
+
+func bindOf(o mountOptions) mountOptions {
+	return mountOptions{
+		bind: true, recursive: true, propagation: o.propagation,
+		attrSet: o.attrSet | attrNosuid | attrNodev | attrNoexec, attrClear: o.attrClear,
+	}
+}
+
+// masked hides paths: config-linux.md, "maskedPaths … will mask over the
+// provided paths inside the container so that they cannot be read".
+func (b *builder) masked(paths []string) {
+	if len(paths) == 0 {
+		return
+	}
+	for i, p := range paths {
+		why := "linux.maskedPaths[" + strconv.Itoa(i) + "] " + p
+		s := b.slot()
+		// "/." makes the kernel say whether it is a directory.
+		b.call(why, "openat2", b.root, Str(strings.TrimSuffix(p, "/")+"/."), inside(oPath, 0), Int(sizeofHow)).Save = s
+		first := b.here() - 1
+		b.enter(why, s)
+		b.call(why, "mount", Str("tmpfs"), Str("."), Str("tmpfs"), Flags(msRdonly|msNosuid|msNodev|msNoexec), Str("nr_blocks=1,nr_inodes=1"))
+		dirEnd := b.here() - 1
+		b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOTDIR, Skip: b.skipFrom(first)}}
+		b.call(why, "openat2", b.root, Str(p), inside(oPath, 0), Int(sizeofHow)).Save = s
+		file := b.here() - 1
+		// A clone for each path, of the host's own /dev/null, which no image
+		// can have replaced (CVE-2025-31133).
+		t := b.save(why, "open_tree", Int(atFdcwd), Str("/dev/null"), Flags(openTreeClone|oCloexec))
+		b.attach(why, t, s)
+		b.plan.Steps[dirEnd].Skip = b.skipFrom(dirEnd)
+		b.plan.Steps[file].Rescue = []Rescue{
+			{Errno: eNOENT, Skip: b.skipFrom(file)},
+			{Errno: eNOTDIR, Skip: b.skipFrom(file)},
+		}
+		b.plan.Steps[first].Rescue = append(b.plan.Steps[first].Rescue,
+			Rescue{Errno: eNOENT, Skip: b.skipFrom(first)})
+	}
+}
+
+// readonly binds each path onto itself, read-only. One that does not exist is
+// passed over, as other runtimes do.
+func (b *builder) readonly(paths []string) {
+	for i, p := range paths {
+		why := "linux.readonlyPaths[" + strconv.Itoa(i) + "] " + p
+		s := b.save(why, "openat2", b.root, Str(p), inside(oPath, 0), Int(sizeofHow))
+		first := b.here() - 1
+		t := b.save(why, "open_tree", s, Str(""), Flags(openTreeClone|oCloexec|atEmptyPath|atRecursive))
+		b.setattr(why, t, atRecursive, attrRdonly, 0, 0)
+		b.attach(why, t, s)
+		b.plan.Steps[first].Rescue = []Rescue{
+			{Errno: eNOENT, Skip: b.skipFrom(first)},
+			{Errno: eNOTDIR, Skip: b.skipFrom(first)},
+		}
+	}
+}

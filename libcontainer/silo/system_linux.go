@@ -1,0 +1,250 @@
+package silo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer"
+)
+
+// closePatience bounds how long Close waits for killed processes to be gone. A
+// process in an uninterruptible system call can take that long.
+const closePatience = 10 * time.Second
+
+// system is one container. child is set only in the process that created it.
+type system struct {
+	h     *handle
+	child *child
+}
+
+func (s *system) Handle() libcontainer.Handle { return s.h.encode() }
+func (s *system) Pid() int                    { return s.h.Pid }
+
+// alive tells whether the init process lives. A pid counts only with its start
+// time: numbers are used again.
+func (s *system) alive() (bool, error) {
+	if s.h.Pid == 0 {
+		return false, nil
+	}
+	ticks, alive, err := startTime(s.h.Pid)
+	switch {
+	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH):
+		return false, nil
+	case err != nil:
+		return false, fmt.Errorf("look at process %d: %w", s.h.Pid, err)
+	}
+	return alive && ticks == s.h.Start, nil
+}
+
+// open returns a pidfd of the living init process; ErrNotRunning if there is
+// none. The check comes after the open, so the descriptor is of that process.
+func (s *system) open() (int, error) {
+	if s.h.Pid == 0 {
+		return -1, libcontainer.ErrNotRunning
+	}
+	fd, err := unix.PidfdOpen(s.h.Pid, 0)
+	if err == unix.ESRCH {
+		return -1, libcontainer.ErrNotRunning
+	}
+	if err != nil {
+		return -1, fmt.Errorf("open process %d: %w", s.h.Pid, err)
+	}
+	alive, err := s.alive()
+	if err == nil && !alive {
+		err = libcontainer.ErrNotRunning
+	}
+	if err != nil {
+		unix.Close(fd)
+		return -1, err
+	}
+	return fd, nil
+}
+
+func (s *system) Live(context.Context) (libcontainer.Live, error) {
+	var l libcontainer.Live
+	var err error
+	if l.Exists, err = s.alive(); err != nil || !l.Exists {
+		return l, err
+	}
+	parked, err := s.h.parked()
+	if err != nil {
+		return l, err
+	}
+	l.Started = !parked
+	if s.h.Group != nil {
+		l.Paused, err = s.h.Group.Frozen()
+	}
+	return l, err
+}
+
+func (s *system) Start(ctx context.Context) error { return s.h.open(ctx) }
+
+func (s *system) Signal(ctx context.Context, sig int, all bool) error {
+	if all {
+		return s.signalAll(ctx, unix.Signal(sig))
+	}
+	fd, err := s.open()
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	switch err := unix.PidfdSendSignal(fd, unix.Signal(sig), nil, 0); err {
+	case nil:
+		return s.thawForKill(ctx, unix.Signal(sig))
+	case unix.ESRCH:
+		return libcontainer.ErrNotRunning
+	default:
+		return fmt.Errorf("unable to signal init: %w", err)
+	}
+}
+
+// signalAll reaches every process of the cgroup, also when init is gone and
+// the others live on because the container has no pid namespace of its own.
+func (s *system) signalAll(ctx context.Context, sig unix.Signal) error {
+	pids, err := s.Processes(ctx)
+	if err != nil {
+		return err
+	}
+	for _, pid := range pids {
+		if err := unix.Kill(pid, sig); err != nil && err != unix.ESRCH {
+			return fmt.Errorf("unable to signal process %d: %w", pid, err)
+		}
+	}
+	return s.thawForKill(ctx, sig)
+}
+
+// thawForKill lets the processes of a paused container die: a frozen process
+// of cgroup v1 takes no signal.
+func (s *system) thawForKill(ctx context.Context, sig unix.Signal) error {
+	if sig != unix.SIGKILL || s.h.Group == nil {
+		return nil
+	}
+	if frozen, err := s.h.Group.Frozen(); err != nil || !frozen {
+		return err
+	}
+	return s.h.Group.Thaw(ctx)
+}
+
+// Wait reports the end of the init process to the process that created it.
+func (s *system) Wait(ctx context.Context) (int, error) {
+	if s.child == nil {
+		return 0, errors.New("only the process that created the container can wait for it")
+	}
+	return s.child.wait(ctx)
+}
+
+// wait blocks until the child ends and reaps it.
+func (c *child) wait(ctx context.Context) (int, error) {
+	if err := await(ctx, c.pidfd, 0); err != nil {
+		return 0, fmt.Errorf("wait for process %d: %w", c.pid, err)
+	}
+	status, err := reap(c.pid)
+	if err != nil {
+		return 0, err
+	}
+	return exitCode(status), nil
+}
+
+// Processes lists the container's processes by host pid, init first.
+func (s *system) Processes(context.Context) ([]int, error) {
+	if s.h.Group == nil {
+		return nil, nil
+	}
+	pids, err := s.h.Group.Processes()
+	if err != nil {
+		return nil, err
+	}
+	for i, pid := range pids {
+		if pid == s.h.Pid {
+			copy(pids[1:i+1], pids[:i])
+			pids[0] = pid
+			break
+		}
+	}
+	return pids, nil
+}
+
+func (s *system) Pause(ctx context.Context) error  { return s.h.Group.Freeze(ctx) }
+func (s *system) Resume(ctx context.Context) error { return s.h.Group.Thaw(ctx) }
+
+// Close removes the container, whatever state it is in.
+func (s *system) Close(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, closePatience)
+	defer cancel()
+	err := s.end(ctx)
+	if s.h.Group != nil {
+		// Processes that init left behind, or that a dead creator never told of.
+		if e := s.h.Group.Kill(ctx); e != nil {
+			err = errors.Join(err, e)
+		}
+		if e := s.h.Group.Remove(ctx); e != nil {
+			err = errors.Join(err, e)
+		}
+	}
+	return errors.Join(err, s.unmount())
+}
+
+// end kills the init process and waits until it is gone.
+func (s *system) end(ctx context.Context) error {
+	fd, err := s.open()
+	if errors.Is(err, libcontainer.ErrNotRunning) {
+		s.bury()
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(fd)
+	if err := unix.PidfdSendSignal(fd, unix.SIGKILL, nil, 0); err != nil && err != unix.ESRCH {
+		return fmt.Errorf("kill process %d: %w", s.h.Pid, err)
+	}
+	if err := s.thawForKill(ctx, unix.SIGKILL); err != nil {
+		return err
+	}
+	// A pidfd becomes readable when the process has ended (pidfd_open(2)).
+	if err := await(ctx, fd, closePatience); err != nil {
+		return fmt.Errorf("wait for the end of process %d: %w", s.h.Pid, err)
+	}
+	s.bury()
+	return nil
+}
+
+// bury reaps init where it is a child of ours; its pid is free then.
+func (s *system) bury() {
+	if s.child != nil {
+		_, _ = unix.Wait4(s.child.pid, nil, unix.WNOHANG, nil)
+		s.child.forget()
+		s.child = nil
+	}
+}
+
+// unmount takes the container's mounts off the host where it had no mount
+// namespace of its own: all that came to lie over the mount that was there.
+func (s *system) unmount() error {
+	if s.h.HostRoot == "" {
+		return nil
+	}
+	for {
+		id, err := mountID(s.h.HostRoot)
+		if errors.Is(err, unix.ENOENT) {
+			return nil
+		}
+		if err != nil || id == s.h.HostMount {
+			return err
+		}
+		if err := unix.Unmount(s.h.HostRoot, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW); err != nil {
+			return fmt.Errorf("unmount %s: %w", s.h.HostRoot, err)
+		}
+	}
+}
+
+func (s *system) Update(_ context.Context, r *specs.LinuxResources) error {
+	return s.h.Group.Update(r, nil)
+}
+
+func (s *system) Stats(context.Context) (any, error) { return s.h.Group.Stats() }

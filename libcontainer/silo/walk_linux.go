@@ -1,0 +1,142 @@
+package silo
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Go's own fork hooks: they stop the world's signals around a raw clone, so
+// the child starts with none pending and none handled.
+//
+//go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
+func runtimeBeforeFork()
+
+//go:linkname runtimeAfterFork syscall.runtime_AfterFork
+func runtimeAfterFork()
+
+//go:linkname runtimeAfterForkInChild syscall.runtime_AfterForkInChild
+func runtimeAfterForkInChild()
+
+// op is a Step laid out for the child: numbers and addresses only.
+type op struct {
+	number   uintptr
+	args     [6]uintptr
+	register [6]*uintptr // where set, the argument is what the register holds
+	pass     *int32      // sendmsg: the cell of the message that gets the descriptor …
+	passed   *uintptr    // … and the register that holds it
+	rescues  uint8
+	hasWant  bool
+	rescue   [3]jump
+	next     int32    // op after success
+	want     uintptr  // the only good result, when hasWant
+	save     *uintptr // register for the result
+	step     int32    // index of the Step, for error records
+}
+
+// jump is where a rescued error leads; errno 0 stands for any.
+type jump struct {
+	errno uint16
+	to    int32
+}
+
+// Numbers of the pseudo calls; no system call has them.
+const (
+	numberLet uintptr = 0xf0000000 + iota
+	numberFail
+	numberFork
+)
+
+// cloneArgs is struct clone_args of clone3(2).
+type cloneArgs struct {
+	flags, pidfd, childTid, parentTid, exitSignal uint64
+	stack, stackSize, tls, setTid, setTidSize     uint64
+	cgroup                                        uint64
+}
+
+// spawn clones and lets the child walk ops. report is the register that holds
+// the descriptor for error records. Between clone and execve the child shares
+// nothing but memory pages with a Go program: it may not allocate, grow its
+// stack, lock or be preempted, hence RawSyscall and the pragmas.
+//
+//go:noinline
+//go:norace
+//go:nocheckptr
+func spawn(c *cloneArgs, ops []op, report *uintptr) (pid int, errno syscall.Errno) {
+	runtimeBeforeFork()
+	r, _, e := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(c)), unsafe.Sizeof(*c), 0)
+	if e != 0 || r != 0 {
+		runtimeAfterFork()
+		return int(r), e
+	}
+	runtimeAfterForkInChild()
+	walk(ops, report)
+	for {
+		syscall.RawSyscall(syscall.SYS_EXIT_GROUP, childFailed, 0, 0)
+	}
+}
+
+// childFailed is the exit code of a child whose plan failed; runc uses the
+// same, and engines read it as "could not be started".
+const childFailed = 255
+
+// walk executes ops one by one and returns only when one fails.
+//
+//go:nosplit
+//go:norace
+//go:nocheckptr
+func walk(ops []op, report *uintptr) {
+	record := [2]uint32{}
+	for i := int32(0); int(i) < len(ops); {
+		o := &ops[i]
+		a := o.args
+		for k := range a {
+			if o.register[k] != nil {
+				a[k] = *o.register[k]
+			}
+		}
+		var r uintptr
+		var e syscall.Errno
+		switch o.number {
+		case numberLet:
+			r = a[0]
+		case numberFail:
+			e = syscall.Errno(a[0])
+		case numberFork:
+			r, _, e = syscall.RawSyscall6(syscall.SYS_CLONE, syscall.CLONE_PARENT|uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
+			if e == 0 && r != 0 {
+				record[0], record[1] = codeFork, uint32(r)
+				syscall.RawSyscall(syscall.SYS_WRITE, *report, uintptr(unsafe.Pointer(&record)), recordSize)
+				syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
+			}
+		default:
+			if o.pass != nil {
+				*o.pass = int32(*o.passed)
+			}
+			r, _, e = syscall.RawSyscall6(o.number, a[0], a[1], a[2], a[3], a[4], a[5])
+		}
+		if e == 0 && o.hasWant && r != o.want {
+			e = syscall.ECANCELED
+		}
+		if e == 0 {
+			if o.save != nil {
+				*o.save = r
+			}
+			i = o.next
+			continue
+		}
+		rescued := false
+		for k := uint8(0); k < o.rescues; k++ {
+			if o.rescue[k].errno == uint16(e) || o.rescue[k].errno == 0 {
+				i, rescued = o.rescue[k].to, true
+				break
+			}
+		}
+		if !rescued {
+			record[0], record[1] = uint32(o.step), uint32(e)
+			syscall.RawSyscall(syscall.SYS_WRITE, *report, uintptr(unsafe.Pointer(&record)), recordSize)
+			return
+		}
+	}
+}
