@@ -1,8 +1,10 @@
 package bundle
 
 import (
+	"maps"
 	"path"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -196,6 +198,14 @@ func oneOf[T ~string](c *checker, at string, s T, clause, names string) {
 	} else if !listedIn(names, string(s)) {
 		c.bad(at, quote(s), "is not known", clause, "use one of "+strings.ReplaceAll(names, " ", ", "))
 	}
+}
+
+// sorted gives an object's names an order, so that messages have one.
+func sorted[V any](m map[string]V) []string {
+	if len(m) == 0 {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(m))
 }
 
 // listedIn finds word in a list separated by blanks, without making a table of

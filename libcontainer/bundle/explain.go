@@ -150,7 +150,7 @@ func (e *explainer) value(path string, n *node, t reflect.Type) {
 		if json.Unmarshal([]byte(n.text), reflect.New(t).Interface()) == nil {
 			return
 		}
-		if n.kind() == "number" {
+		if n.kind() == "number" && t.Kind() != reflect.Bool {
 			e.wrong(path, n, "is no "+strings.TrimPrefix(strings.TrimPrefix(want, "an "), "a "))
 			return
 		}

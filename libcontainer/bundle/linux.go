@@ -160,7 +160,8 @@ func (c *checker) timeOffsets(l *specs.Linux) {
 	if len(l.TimeOffsets) > 0 && namespace(l, specs.TimeNamespace) == nil {
 		c.bad("linux.timeOffsets", "", "has no effect without a time namespace", clause, `add {"type": "time"} to linux.namespaces`)
 	}
-	for clock, o := range l.TimeOffsets {
+	for _, clock := range sorted(l.TimeOffsets) {
+		o := l.TimeOffsets[clock]
 		if clock != "monotonic" && clock != "boottime" {
 			c.bad(entry("linux.timeOffsets", clock), "", "is no clock that can be shifted", clause, "use monotonic or boottime")
 		}
@@ -239,7 +240,8 @@ func (c *checker) netDevices(l *specs.Linux) {
 		c.bad("linux.netDevices", "", "has no container namespace to move devices to", clause, `add {"type": "network"} to linux.namespaces`)
 	}
 	names := make(map[string]bool, len(l.NetDevices))
-	for host, d := range l.NetDevices {
+	for _, host := range sorted(l.NetDevices) {
+		d := l.NetDevices[host]
 		if !interfaceName(host) {
 			c.bad(entry("linux.netDevices", host), "", "is no name of a network device", clause, "")
 		}

@@ -17,12 +17,12 @@ type Problem struct {
 // String is one line: path = value: text; cure (clause).
 func (p Problem) String() string {
 	var b strings.Builder
-	b.WriteString(p.Path)
-	if p.Value != "" {
-		b.WriteString(" = ")
-		b.WriteString(p.Value)
-	}
-	if p.Path != "" || p.Value != "" {
+	if p.Path != "" {
+		b.WriteString(p.Path)
+		if p.Value != "" {
+			b.WriteString(" = ")
+			b.WriteString(p.Value)
+		}
 		b.WriteString(": ")
 	}
 	b.WriteString(p.Text)

@@ -44,12 +44,12 @@ func (c *checker) resources(at string, r *specs.LinuxResources) {
 			}
 		}
 	}
-	for name, d := range r.Rdma {
-		if d.HcaHandles == nil && d.HcaObjects == nil {
+	for _, name := range sorted(r.Rdma) {
+		if d := r.Rdma[name]; d.HcaHandles == nil && d.HcaObjects == nil {
 			c.bad(entry(join(at, "rdma"), name), "", "has neither hcaHandles nor hcaObjects; you MUST specify at least one", "config-linux.md, RDMA", "")
 		}
 	}
-	for file := range r.Unified {
+	for _, file := range sorted(r.Unified) {
 		// "Each key in the map refers to a file in the cgroup unified hierarchy."
 		controller, rest, _ := strings.Cut(file, ".")
 		if controller == "" || rest == "" || strings.Contains(file, "/") {

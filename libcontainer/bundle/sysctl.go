@@ -1,7 +1,6 @@
 package bundle
 
 import (
-	"sort"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -12,15 +11,7 @@ import (
 // container's own.
 func (c *checker) sysctl(l *specs.Linux) {
 	const clause = "config-linux.md, Sysctl"
-	if len(l.Sysctl) == 0 {
-		return
-	}
-	keys := make([]string, 0, len(l.Sysctl))
-	for k := range l.Sysctl {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	for _, k := range keys {
+	for _, k := range sorted(l.Sysctl) {
 		p, ok := sysctlPath(k)
 		if !ok {
 			c.bad(entry("linux.sysctl", k), "", "is no name of a kernel parameter", clause, `such as "net.ipv4.ip_forward"`)
