@@ -115,14 +115,14 @@ func (g *Group) put(s *setting, warn Warn) error {
 		}
 	}
 	switch {
+	case s.absent == absentWarns && (err == nil || errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP)):
+		if warn != nil && !inEffect(dir+"/"+s.file) {
+			warn("linux.resources.%s is left out: this kernel has no such limit (%s)", s.field, s.file)
+		}
+		return nil
 	case err == nil:
 		return nil
 	case errors.Is(err, unix.ENOENT) && s.absent == absentPasses:
-		return nil
-	case (errors.Is(err, unix.ENOENT) || errors.Is(err, unix.EOPNOTSUPP)) && s.absent == absentWarns:
-		if warn != nil {
-			warn("linux.resources.%s is left out: this kernel has no %s any more", s.field, s.file)
-		}
 		return nil
 	case errors.Is(err, unix.ENOENT) && s.file == "memory.memsw.limit_in_bytes":
 		return fmt.Errorf("linux.resources.%s: %w (swap is not accounted: boot with swapaccount=1)", s.field, err)
@@ -131,6 +131,13 @@ func (g *Group) put(s *setting, warn Warn) error {
 		return fmt.Errorf("linux.resources.%s: %w (current usage: %s bytes)", s.field, err, strings.TrimSpace(string(used)))
 	}
 	return fmt.Errorf("linux.resources.%s: %w", s.field, err)
+}
+
+// inEffect says whether a limit holds: kernels that have dropped one go on
+// taking values for it.
+func inEffect(file string) bool {
+	b, err := read(file)
+	return err == nil && number(string(b)) < 1<<62
 }
 
 // writeDevices writes a v1 device list in order, each file opened once.

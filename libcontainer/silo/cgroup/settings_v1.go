@@ -74,8 +74,8 @@ func memorySettings(r *specs.LinuxResources) (s []setting, err error) {
 	}
 	number("swap", "memory.memsw.limit_in_bytes", swap, absent)
 	number("reservation", "memory.soft_limit_in_bytes", m.Reservation, absentFails)
-	number("kernel", "memory.kmem.limit_in_bytes", m.Kernel, absentWarns)
-	number("kernelTCP", "memory.kmem.tcp.limit_in_bytes", m.KernelTCP, absentWarns)
+	number("kernel", "memory.kmem.limit_in_bytes", m.Kernel, warnsAbove(m.Kernel))
+	number("kernelTCP", "memory.kmem.tcp.limit_in_bytes", m.KernelTCP, warnsAbove(m.KernelTCP))
 	if set, err := swappiness(m); err != nil {
 		return nil, err
 	} else if set {
@@ -85,6 +85,14 @@ func memorySettings(r *specs.LinuxResources) (s []setting, err error) {
 		s = append(s, setting{field: "memory.disableOOMKiller", file: "memory.oom_control", value: "1"})
 	}
 	return s, nil
+}
+
+// warnsAbove: who asks for no limit misses nothing.
+func warnsAbove(v *int64) absence {
+	if v != nil && *v < 0 {
+		return absentPasses
+	}
+	return absentWarns
 }
 
 // swappiness says whether it is set. Engines write -1 for "not set", which
