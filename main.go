@@ -54,7 +54,8 @@ var commands = [...]command{
 
 // invocation is one call of wrun.
 type invocation struct {
-	log logger
+	args []string
+	log  logger
 }
 
 // exitStatus is the exit code of a program that run or exec waited for. It is
@@ -66,8 +67,8 @@ func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
-	in := &invocation{}
-	app, argv := in.app(args)
+	in := &invocation{args: args}
+	app, argv := in.app()
 	err := app.Run(argv)
 	return in.end(err)
 }
@@ -91,8 +92,8 @@ func (in *invocation) end(err error) int {
 	return libcontainer.ExitCode(err)
 }
 
-// app prepares cli/v2 for args and returns the arguments it shall parse.
-func (in *invocation) app(args []string) (*cli.App, []string) {
+// app prepares cli/v2 and returns the arguments it shall parse.
+func (in *invocation) app() (*cli.App, []string) {
 	app := &cli.App{
 		Name:                      "wrun",
 		Usage:                     "run OCI bundles in silos (process isolation) and utility VMs (Hyper-V isolation)",
@@ -107,7 +108,7 @@ func (in *invocation) app(args []string) (*cli.App, []string) {
 		// would take `checkpoint --help` for a sign that wrun can checkpoint.
 	}
 	cli.VersionPrinter = printVersion
-	globals, name, rest := splitCommand(args, valueOptions(app.Flags))
+	globals, name, rest := splitCommand(in.args, lookup(app.Flags))
 	argv := append([]string{"wrun"}, globals...)
 	if name == "" {
 		in.addAll(app)
@@ -117,7 +118,7 @@ func (in *invocation) app(args []string) (*cli.App, []string) {
 	for i := range commands {
 		if commands[i].name == name {
 			c := in.add(app, &commands[i])
-			return app, append(argv, reorder(rest, commands[i].literalFrom, valueOptions(c.Flags))...)
+			return app, append(argv, reorder(rest, commands[i].literalFrom, lookup(c.Flags))...)
 		}
 	}
 	in.addAll(app)
@@ -138,18 +139,19 @@ func (in *invocation) add(app *cli.App, from *command) *cli.Command {
 	return c
 }
 
-// valueOptions answers from the definitions of the options themselves.
-func valueOptions(flags []cli.Flag) takesValue {
-	return func(name string) bool {
+// lookup answers from the definitions of the options themselves.
+func lookup(flags []cli.Flag) optionTable {
+	return func(name string) (string, bool) {
 		for _, f := range flags {
-			for _, n := range f.Names() {
+			names := f.Names()
+			for _, n := range names {
 				if n == name {
 					d, ok := f.(cli.DocGenerationFlag)
-					return ok && d.TakesValue()
+					return names[0], ok && d.TakesValue()
 				}
 			}
 		}
-		return false
+		return name, false
 	}
 }
 
@@ -179,7 +181,7 @@ func (in *invocation) before(c *cli.Context) error {
 		return fmt.Errorf("invalid rootless: %q (true, false or auto)", r)
 	}
 	if in.log.debugging {
-		in.log.debug("wrun " + version + " on " + runtime.GOOS + ": " + strings.Join(os.Args[1:], " "))
+		in.log.debug("wrun " + version + " on " + runtime.GOOS + ": " + strings.Join(in.args, " "))
 	}
 	return nil
 }
