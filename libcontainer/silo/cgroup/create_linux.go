@@ -12,15 +12,37 @@ import (
 
 // Detect reads the Layout of the machine wrun runs on.
 func Detect() (*Layout, error) {
-	mountinfo, err := read("/proc/self/mountinfo")
-	if err != nil {
-		return nil, err
-	}
 	self, err := read("/proc/self/cgroup")
 	if err != nil {
 		return nil, err
 	}
+	if l := usualLayout(string(self), wholeHierarchy); l != nil {
+		return l, nil
+	}
+	mountinfo, err := read("/proc/self/mountinfo")
+	if err != nil {
+		return nil, err
+	}
 	return ParseLayout(mountinfo, self)
+}
+
+// wholeHierarchy says whether dir is the root of a cgroup hierarchy, and not of
+// a part of one as seen from a container. The root is the first inode of its
+// kernfs.
+func wholeHierarchy(dir string, v2 bool) bool {
+	var fs unix.Statfs_t
+	if err := unix.Statfs(dir, &fs); err != nil {
+		return false
+	}
+	magic := int64(unix.CGROUP_SUPER_MAGIC)
+	if v2 {
+		magic = unix.CGROUP2_SUPER_MAGIC
+	}
+	if int64(fs.Type) != magic {
+		return false
+	}
+	var st unix.Stat_t
+	return unix.Stat(dir, &st) == nil && st.Ino == 1
 }
 
 // Check looks whether the group is fit for a new container: none of its

@@ -22,6 +22,29 @@ func layouts(t *testing.T, f func(*testing.T, *Layout)) {
 	t.Run("unified", func(t *testing.T) { f(t, realV2(t)) })
 }
 
+// The short way and the mount table tell the same.
+func TestDetect(t *testing.T) {
+	self, err := read("/proc/self/cgroup")
+	if err != nil {
+		t.Skip(err)
+	}
+	mountinfo, err := read("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	long, err := ParseLayout(mountinfo, self)
+	if err != nil {
+		t.Skip(err)
+	}
+	short := usualLayout(string(self), wholeHierarchy)
+	if short == nil {
+		t.Skip("cgroups are not mounted as usual here")
+	}
+	if !reflect.DeepEqual(short, long) {
+		t.Errorf("usual places: %+v\nmount table:  %+v", short, long)
+	}
+}
+
 func TestLife(t *testing.T) {
 	layouts(t, func(t *testing.T, l *Layout) {
 		g := create(t, l, nil, true)

@@ -65,6 +65,46 @@ func TestParseLayout(t *testing.T) {
 	}
 }
 
+func TestUsualLayout(t *testing.T) {
+	have := func(dirs ...string) func(string, bool) bool {
+		return func(dir string, v2 bool) bool {
+			for _, d := range dirs {
+				if d == dir {
+					return !v2 || !strings.HasSuffix(dir, "memory")
+				}
+			}
+			return false
+		}
+	}
+	const self = "2:name=systemd:/a\n1:memory:/\n0::/b\n"
+	for _, c := range []struct {
+		name string
+		have func(string, bool) bool
+		want []hierarchy
+	}{
+		{"hybrid", have("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"), []hierarchy{
+			{"name=systemd", "/sys/fs/cgroup/systemd", "/a"}, {"memory", "/sys/fs/cgroup/memory", "/"}, {"", "/sys/fs/cgroup/unified", "/b"},
+		}},
+		{"v1", have("/sys/fs/cgroup/systemd", "/sys/fs/cgroup/memory"), []hierarchy{
+			{"name=systemd", "/sys/fs/cgroup/systemd", "/a"}, {"memory", "/sys/fs/cgroup/memory", "/"},
+		}},
+		{"a v1 hierarchy elsewhere", have("/sys/fs/cgroup/memory", "/sys/fs/cgroup/unified"), nil},
+		{"none", have(), nil},
+	} {
+		var got []hierarchy
+		if l := usualLayout(self, c.have); l != nil {
+			got = l.hierarchies
+		}
+		if !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
+		}
+	}
+	l := usualLayout("0::/x\n", have("/sys/fs/cgroup"))
+	if l == nil || !l.Pure() || l.hierarchies[0] != (hierarchy{"", "/sys/fs/cgroup", "/x"}) {
+		t.Errorf("v2: %+v", l)
+	}
+}
+
 func TestGroupPath(t *testing.T) {
 	hybrid := layout(t, hybridMounts, hybridSelf)
 	v2 := layout(t, "30 23 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n", "0::/user.slice/me.scope\n")

@@ -141,3 +141,11 @@ func numbers(s string) []uint64 {
 	}
 	return n
 }
+
+// sum adds limits, of which the largest number is none.
+func sum(a, b uint64) uint64 {
+	if a+b < a {
+		return 1<<64 - 1
+	}
+	return a + b
+}

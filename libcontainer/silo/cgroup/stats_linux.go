@@ -199,11 +199,3 @@ func (m meter) unified(s *Stats, pure bool) {
 	s.Blkio.ioStat(m.text("io.stat"))
 	s.Blkio.PSI = pressure(m.text("io.pressure"))
 }
-
-// sum adds limits, of which the largest number is none.
-func sum(a, b uint64) uint64 {
-	if a+b < a {
-		return 1<<64 - 1
-	}
-	return a + b
-}
