@@ -2,12 +2,15 @@ package main
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
@@ -20,16 +23,20 @@ func TestMain(m *testing.M) {
 // description of what wrun does that happens to be checked. Besides the
 // commands of testscript there are
 //
-//	rc N command…    run a command that must exit with code N
-//	bundle DIR ARG…  make a bundle of busybox; its program is the arguments
-//	lines FILE N     the file must have N lines
+//	rc N command…        run a command that must exit with code N
+//	apart N command…     the same with its streams in the files out and err: a
+//	                     container keeps them open, and pipes would be waited for
+//	until REGEXP cmd…    run a command until its output matches, for 10 s
+//	bundle DIR ARG…      make a bundle of busybox; its program is the arguments
+//	lines FILE N         the file must have N lines
 //
-// and the condition [silo]: containers can be run here.
+// the condition [silo], containers can be run here, and in the environment
+// ROOT, a state root, and C, which container ids start with.
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "tests/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"rc": exitsWith, "bundle": makeBundle, "lines": countLines,
+			"rc": exitsWith, "apart": apart, "until": until, "bundle": makeBundle, "lines": countLines,
 		},
 		Condition: func(cond string) (bool, error) {
 			if cond != "silo" {
@@ -42,7 +49,11 @@ func TestScript(t *testing.T) {
 			return reason == "", nil
 		},
 		Setup: func(e *testscript.Env) error {
-			e.Setenv("ROOT", filepath.Join(e.WorkDir, "state"))
+			root := filepath.Join(e.WorkDir, "state")
+			e.Setenv("ROOT", root)
+			// The default cgroup is named after the id, for all state roots.
+			e.Setenv("C", fmt.Sprintf("wrun-test-%d-%s", os.Getpid(), filepath.Base(e.WorkDir)))
+			e.Defer(func() { removeContainers(t, root) })
 			return nil
 		},
 	})
@@ -75,6 +86,41 @@ func exitsWith(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
+	}
+}
+
+func apart(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: apart code command [argument…]")
+	}
+	exitsWith(ts, neg, append([]string{args[0], "sh", "-c", `exec "$@" </dev/null >out 2>err`, "sh"}, args[1:]...))
+}
+
+func until(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: until regexp command [argument…]")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		err := ts.Exec(args[1], args[2:]...)
+		if err == nil && pattern.MatchString(ts.ReadFile("stdout")) {
+			return
+		}
+		if time.Now().After(end) {
+			ts.Fatalf("no match for %q in 10 s", args[0])
+		}
+	}
+}
+
+// removeContainers is for scripts that failed half way.
+func removeContainers(t *testing.T, root string) {
+	left, _ := os.ReadDir(root)
+	for _, c := range left {
+		cmd := exec.Command("wrun", "--root", root, "delete", "--force", c.Name())
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("delete --force %s: %v: %s", c.Name(), err, out)
+		}
 	}
 }
 
