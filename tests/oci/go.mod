@@ -5,6 +5,16 @@ go 1.26.0
 require github.com/opencontainers/runtime-tools v0.9.1-0.20251205004911-5e639034dcdc
 
 require (
+	github.com/blang/semver/v4 v4.0.0 // indirect
+	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
+	github.com/russross/blackfriday/v2 v2.1.0 // indirect
+	github.com/urfave/cli/v2 v2.27.7 // indirect
+	github.com/xeipuuv/gojsonpointer v0.0.0-20180127040702-4e3ac2762d5f // indirect
+	github.com/xeipuuv/gojsonreference v0.0.0-20180127040603-bd5ef7bd5415 // indirect
+	github.com/xrash/smetrics v0.0.0-20240521201337-686a1a2994c1 // indirect
+)
+
+require (
 	github.com/google/uuid v1.3.0 // indirect
 	github.com/hashicorp/errwrap v1.0.0 // indirect
 	github.com/hashicorp/go-multierror v1.1.1 // indirect
@@ -16,8 +26,10 @@ require (
 	github.com/opencontainers/selinux v1.9.1 // indirect
 	github.com/sirupsen/logrus v1.8.1 // indirect
 	github.com/urfave/cli v1.19.1 // indirect
-	golang.org/x/sys v0.1.0 // indirect
+	github.com/xeipuuv/gojsonschema v1.2.0
+	golang.org/x/sys v0.49.0 // indirect
 	gopkg.in/yaml.v2 v2.4.0 // indirect
+	wrun v0.0.0
 )
 
 tool (
@@ -81,3 +93,5 @@ tool (
 	github.com/opencontainers/runtime-tools/validation/start
 	github.com/opencontainers/runtime-tools/validation/state
 )
+
+replace wrun => ../..
