@@ -30,7 +30,7 @@ type options struct {
 	timeout  time.Duration
 	out      string
 	expected string
-	markdown string
+	record   string
 	sanity   bool
 }
 
@@ -45,7 +45,7 @@ func main() {
 	flag.DurationVar(&o.timeout, "timeout", time.Minute, "time limit of each test")
 	flag.StringVar(&o.out, "out", "", "keep each test's output in this `folder`")
 	flag.StringVar(&o.expected, "expected", "", "expectations (default: conformance/expected.json)")
-	flag.StringVar(&o.markdown, "markdown", "", "also write the table to this `file`")
+	flag.StringVar(&o.record, "record", "", "write the table, the causes and the tests that prove nothing to this `file`")
 	flag.BoolVar(&o.sanity, "sanity", false, "run wrun, and those tests of runc whose verdict is known")
 	flag.Parse()
 	if err := conform(o); err != nil {
@@ -102,8 +102,8 @@ func conform(o options) error {
 		return err
 	}
 	printTable(os.Stdout, columns, suite.tests, want)
-	if o.markdown != "" {
-		if err := writeMarkdown(o.markdown, columns, suite, want); err != nil {
+	if o.record != "" {
+		if err := writeRecord(o.record, columns, suite, want); err != nil {
 			return err
 		}
 	}

@@ -3,9 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
-	"strings"
 	"text/tabwriter"
 	"time"
 )
@@ -98,31 +96,4 @@ func printTable(out io.Writer, columns []column, tests []string, want expectatio
 			}
 		}
 	}
-}
-
-// writeMarkdown writes the record for docs/conformance.md.
-func writeMarkdown(path string, columns []column, s suite, want expectations) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s; cells are ok/not ok.\n\n| test |", suiteModule, s.version)
-	for _, c := range columns {
-		fmt.Fprintf(&b, " %s |", c.subject.name)
-	}
-	fmt.Fprintf(&b, "\n|---|%s\n", strings.Repeat("---|", len(columns)))
-	for _, test := range s.tests {
-		fmt.Fprintf(&b, "| %s |", test)
-		for _, c := range columns {
-			fmt.Fprintf(&b, " %s |", strings.Join(strings.Fields(c.cell(test, want)), " "))
-		}
-		b.WriteByte('\n')
-	}
-	b.WriteString("| **clean** |")
-	for _, c := range columns {
-		t := c.totals(want)
-		fmt.Fprintf(&b, " **%d of %d** (%d/%d) |", t.clean, t.ran, t.ok, t.notOK)
-	}
-	b.WriteString("\n\n")
-	for _, c := range columns {
-		fmt.Fprintf(&b, "- %s: %s\n", c.subject.name, c.subject.version)
-	}
-	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
