@@ -32,3 +32,31 @@ func BenchmarkEngineProfile(b *testing.B) {
 		}
 	}
 }
+
+// TestCost holds what does not depend on the machine: three architectures of
+// the engine's profile fit a tenth of the kernel's limit, and a call is
+// answered within 20 instructions, personality(2) with its five values included.
+func TestCost(t *testing.T) {
+	s := engineProfile(t)
+	f, _, err := Compile(s, "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(f.Program) > maxInstructions/10 {
+		t.Errorf("%d instructions", len(f.Program))
+	}
+	most := 0
+	for number := range uint32(600) {
+		_, steps, err := run(f.Program, call{number: number, arch: auditX86_64, args: [6]uint64{5}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		most = max(most, steps)
+	}
+	if most > 20 {
+		t.Errorf("a call takes %d instructions", most)
+	}
+	if allocs := testing.AllocsPerRun(10, func() { _, _, _ = Compile(s, "amd64") }); allocs > 150 {
+		t.Errorf("%v allocations", allocs)
+	}
+}

@@ -96,7 +96,7 @@ func (d *decision) fill(t *table, a *arch, p *profile, entryVerdict []uint16) {
 				d.add(t, a, slot, anyOf, entryVerdict[i])
 			}
 			if a.multiplexed {
-				if mux, call := multiplexer(e.names[n]); mux != 0 {
+				if mux, call := multiplexer(e.names[n]); mux != 0 && !d.answered(t, uint16(mux)) {
 					d.add(t, a, uint16(mux), throughMultiplexer(anyOf, call), entryVerdict[i])
 				}
 			}
@@ -131,10 +131,10 @@ func throughMultiplexer(anyOf [][]condition, call uint64) [][]condition {
 // add gives slot a rule. Without conditions it answers the call alone, and the
 // first such rule stays, as in libseccomp.
 func (d *decision) add(t *table, a *arch, slot uint16, anyOf [][]condition, plain uint16) {
-	at := t.slots[slot]
-	if at != verdictDefault && int(at) < d.plain {
+	if d.answered(t, slot) {
 		return
 	}
+	at := t.slots[slot]
 	for _, conditions := range anyOf {
 		if len(conditions) == 0 {
 			t.slots[slot] = plain
@@ -162,6 +162,12 @@ next:
 		}
 		v.rules = append(v.rules, rule{action, conditions})
 	}
+}
+
+// answered: a rule without conditions has settled slot.
+func (d *decision) answered(t *table, slot uint16) bool {
+	at := t.slots[slot]
+	return at != verdictDefault && int(at) < d.plain
 }
 
 // severity orders actions as the kernel does when several filters answer.

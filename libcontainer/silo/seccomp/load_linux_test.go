@@ -88,8 +88,8 @@ func child(name string) string {
 		return unix.ErrnoName(errno)
 	case "arguments":
 		var names []string
-		for _, a := range [][3]uintptr{{999, 1<<33 + 1, 0x35}, {999, 1 << 33, 0x35}, {999, 1<<33 + 1, 0x25}} {
-			_, _, errno := unix.RawSyscall(unix.SYS_DUP3, a[0], a[1], a[2])
+		for _, a := range [][2]uint64{{1<<33 + 1, 0x35}, {1 << 33, 0x35}, {1<<33 + 1, 0x25}} {
+			_, _, errno := unix.RawSyscall(unix.SYS_DUP3, 999, uintptr(a[0]), uintptr(a[1]))
 			names = append(names, unix.ErrnoName(errno))
 		}
 		return strings.Join(names, " ")

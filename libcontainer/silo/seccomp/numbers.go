@@ -27,6 +27,17 @@ func lookup(name string) int {
 	return -1
 }
 
+// lookupAfter is lookup for a list in order, which profiles mostly are: the row
+// is often one of the next after the last one's.
+func lookupAfter(last int, name string) int {
+	for row := last + 1; row < min(last+4, nameCount); row++ {
+		if names[nameEnds[row]:nameEnds[row+1]] == name {
+			return row
+		}
+	}
+	return lookup(name)
+}
+
 // multiplexer says through which call, and as which of its first arguments, an
 // architecture with multiplexed calls can make the named one: number is
 // socketcallNumber or ipcNumber, or 0 for the great majority. The

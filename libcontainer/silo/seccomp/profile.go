@@ -140,6 +140,7 @@ func readEntry(c *specs.LinuxSyscall, fallback uint32) (e entry, unknown []strin
 	}
 	e.rows = make([]uint16, 0, len(c.Names))
 	e.names = make([]string, 0, len(c.Names))
+	last := -1
 	for i, name := range c.Names {
 		if name == "" {
 			return e, nil, fmt.Errorf("names[%d]: empty string is not a valid syscall", i)
@@ -150,11 +151,12 @@ func readEntry(c *specs.LinuxSyscall, fallback uint32) (e entry, unknown []strin
 		if name == "write" && e.action == retNotify {
 			return e, nil, fmt.Errorf("names[%d]: SCMP_ACT_NOTIFY cannot be used for the write syscall", i)
 		}
-		row := lookup(name)
+		row := lookupAfter(last, name)
 		if row < 0 {
 			unknown = append(unknown, "unknown system call "+name+" is left out of the seccomp filter")
 			continue
 		}
+		last = row
 		e.rows = append(e.rows, uint16(row))
 		e.names = append(e.names, name)
 	}
