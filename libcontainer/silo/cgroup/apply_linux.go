@@ -21,7 +21,7 @@ func (g *Group) Apply(r *specs.LinuxResources, warn Warn) error {
 		r = &specs.LinuxResources{}
 	}
 	if d, ok := g.find("cpuset"); ok {
-		if err := inheritCpuset(g.dir(d), d.Mount); err != nil {
+		if err := inheritCpuset(g.dir(d), d.Mount, d.Made); err != nil {
 			return err
 		}
 	}
@@ -172,13 +172,10 @@ func writeDevices(dir string, list []deviceWrite) error {
 
 // inheritCpuset fills cpuset.cpus and .mems of a new v1 group, and of new
 // parents, with what their own parent has: no process may join while they are
-// empty.
-func inheritCpuset(dir, mount string) error {
-	if dir == mount {
-		return nil
-	}
+// empty. The lowest made directories are known to be so.
+func inheritCpuset(dir, mount string, made int) error {
 	for _, file := range [...]string{"/cpuset.cpus", "/cpuset.mems"} {
-		if _, err := cpuset(dir, mount, file); err != nil {
+		if _, err := cpuset(dir, mount, file, made); err != nil {
 			return err
 		}
 	}
@@ -186,16 +183,17 @@ func inheritCpuset(dir, mount string) error {
 }
 
 // cpuset returns the value of file in dir, after it was filled if empty.
-func cpuset(dir, mount, file string) (string, error) {
-	b, err := read(dir + file)
-	if err != nil {
-		return "", err
+func cpuset(dir, mount, file string, made int) (string, error) {
+	if made == 0 {
+		b, err := read(dir + file)
+		if err != nil {
+			return "", err
+		}
+		if v := strings.TrimSpace(string(b)); v != "" || dir == mount {
+			return v, nil
+		}
 	}
-	v := strings.TrimSpace(string(b))
-	if v != "" || dir == mount {
-		return v, nil
-	}
-	v, err = cpuset(dir[:strings.LastIndexByte(dir, '/')], mount, file)
+	v, err := cpuset(dir[:strings.LastIndexByte(dir, '/')], mount, file, max(made-1, 0))
 	if err != nil {
 		return "", err
 	}
@@ -319,7 +317,7 @@ func (g *Group) joinOne(d Dir) error {
 	g.Dirs = append(g.Dirs, one.Dirs[0])
 	dir := g.dir(&one.Dirs[0])
 	if has(d.Controllers, "cpuset") {
-		if err := inheritCpuset(dir, d.Mount); err != nil {
+		if err := inheritCpuset(dir, d.Mount, one.Dirs[0].Made); err != nil {
 			return err
 		}
 	}

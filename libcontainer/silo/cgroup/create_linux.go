@@ -27,18 +27,15 @@ func Detect() (*Layout, error) {
 }
 
 // wholeHierarchy says whether dir is the root of a cgroup hierarchy, and not of
-// a part of one as seen from a container. The root is the first inode of its
-// kernfs.
+// a part of one as a container sees it. In v1 only the root has a release_agent;
+// in v2 the root is the first inode of its file system.
 func wholeHierarchy(dir string, v2 bool) bool {
+	if !v2 {
+		there, err := exists(dir + "/release_agent")
+		return there && err == nil
+	}
 	var fs unix.Statfs_t
-	if err := unix.Statfs(dir, &fs); err != nil {
-		return false
-	}
-	magic := int64(unix.CGROUP_SUPER_MAGIC)
-	if v2 {
-		magic = unix.CGROUP2_SUPER_MAGIC
-	}
-	if int64(fs.Type) != magic {
+	if unix.Statfs(dir, &fs) != nil || int64(fs.Type) != unix.CGROUP2_SUPER_MAGIC {
 		return false
 	}
 	var st unix.Stat_t

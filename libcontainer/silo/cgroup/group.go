@@ -40,8 +40,8 @@ const always = "cpu,cpuacct,memory,devices,freezer,blkio,pids"
 // own group (in v2 to that group's parent, since a group with processes cannot
 // have controlled children), "slice:prefix:name" is where systemd would put it,
 // and "" is "/"+id. r tells which hierarchies are needed besides those
-// that each container joins; with all it joins every one, as a bundle wants that
-// has a cgroup file system or namespace.
+// that each container joins; with all it joins every v1 hierarchy, as a bundle wants
+// that has a cgroup file system or namespace.
 func (l *Layout) Group(cgroupsPath, id string, r *specs.LinuxResources, all bool) (*Group, error) {
 	relative := false
 	var p string
@@ -63,7 +63,7 @@ func (l *Layout) Group(cgroupsPath, id string, r *specs.LinuxResources, all bool
 	g := &Group{Path: p, Dirs: make([]Dir, 0, len(l.hierarchies))}
 	for i := range l.hierarchies {
 		h := &l.hierarchies[i]
-		if !all && !l.wanted(h, r) {
+		if !l.wanted(h, r, all) {
 			continue
 		}
 		d := Dir{Controllers: h.controllers, Mount: h.mount}
@@ -81,13 +81,15 @@ func (l *Layout) Group(cgroupsPath, id string, r *specs.LinuxResources, all bool
 	return g, nil
 }
 
-// wanted says whether the container takes part in h without being asked to.
-func (l *Layout) wanted(h *hierarchy, r *specs.LinuxResources) bool {
+// wanted says whether the container takes part in h.
+func (l *Layout) wanted(h *hierarchy, r *specs.LinuxResources, all bool) bool {
 	switch {
 	case h.controllers == "":
 		// On a hybrid machine v2 serves what no v1 hierarchy does, and systemd
 		// to keep track of processes: then wrun itself sits in a group of it.
 		return l.Pure() || h.own != "/" || l.unifiedNeeded(r)
+	case all:
+		return true
 	case strings.HasPrefix(h.controllers, "name="):
 		return h.own != "/"
 	}

@@ -59,9 +59,8 @@ func ParseLayout(mountinfo, selfCgroup []byte) (*Layout, error) {
 	return l, nil
 }
 
-// usualLayout is ParseLayout without the mount table, which takes five times as
-// long and longer on a machine with many mounts: it looks where distributions
-// mount cgroups. whole says whether the root of a hierarchy is mounted on dir.
+// usualLayout is ParseLayout without the mount table, which on a machine full of
+// containers is long: it looks where distributions mount cgroups. whole says whether the root of a hierarchy is mounted on dir.
 // It gives up (nil) when a v1 hierarchy is elsewhere; a hybrid machine's v2 tree
 // counts only at its usual place.
 func usualLayout(selfCgroup string, whole func(dir string, v2 bool) bool) *Layout {

@@ -21,6 +21,9 @@ const hybridMounts = `31 23 0:28 / /sys/fs/cgroup rw,relatime - tmpfs tmpfs rw,m
 
 const hybridSelf = "9:name=systemd:/\n4:memory:/user/me\n5:devices:/\n3:cpuset:/\n1:cpu,cpuacct:/\n0::/\n"
 
+// hybridTracked is hybridSelf on a machine whose systemd knows processes by v2.
+var hybridTracked = strings.Replace(hybridSelf, "0::/", "0::/s.scope", 1)
+
 func layout(t *testing.T, mounts, self string) *Layout {
 	t.Helper()
 	l, err := ParseLayout([]byte(mounts), []byte(self))
@@ -164,7 +167,7 @@ func TestGroupJoinsWhatIsNeeded(t *testing.T) {
 		want string
 	}{
 		{"least", l, nil, false, "memory devices cpu,cpuacct"},
-		{"all", l, nil, true, "name=systemd memory devices cpuset cpu,cpuacct "},
+		{"all", l, nil, true, "name=systemd memory devices cpuset cpu,cpuacct"},
 		{"cpuset", l, &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}, false, "memory devices cpuset cpu,cpuacct"},
 		{"only v2 has hugetlb", l, &specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{}}}, false, "memory devices cpu,cpuacct "},
 		{"unified", l, &specs.LinuxResources{Unified: map[string]string{"a.b": "1"}}, false, "memory devices cpu,cpuacct "},
@@ -202,7 +205,7 @@ func TestGroupJSON(t *testing.T) {
 }
 
 func TestSub(t *testing.T) {
-	g, err := layout(t, hybridMounts, hybridSelf).Group("/x", "x", nil, true)
+	g, err := layout(t, hybridMounts, hybridTracked).Group("/x", "x", nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -222,7 +225,7 @@ func TestSub(t *testing.T) {
 }
 
 func TestMounts(t *testing.T) {
-	g, err := layout(t, hybridMounts, hybridSelf).Group("/x", "x", nil, true)
+	g, err := layout(t, hybridMounts, hybridTracked).Group("/x", "x", nil, true)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -65,7 +65,7 @@ func removeDir(dir string, v2 bool, deadline time.Time) error {
 				return err
 			}
 		}
-		if len(subs) > 0 {
+		if len(subs) > 0 && time.Now().Before(deadline) {
 			continue
 		}
 		pids, err := processes(nil, dir)
