@@ -1,6 +1,7 @@
 package libcontainer
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -47,8 +48,8 @@ func (f *facts) append(b []byte) []byte {
 	b = appendString(append(b, `,"os":`...), f.Isolation.OS)
 	b = appendString(append(b, `,"host":`...), f.Isolation.Host)
 	b = appendString(append(b, `,"reason":`...), f.Isolation.Reason)
-	b = f.Created.AppendFormat(append(b, `},"created":"`...), time.RFC3339Nano)
-	b = appendString(append(b, `","boot":`...), f.Boot)
+	b = f.appendCreated(append(b, '}'))
+	b = appendString(append(b, `,"boot":`...), f.Boot)
 	b = strconv.AppendBool(append(b, `,"noProcess":`...), f.NoProcess)
 	b = strconv.AppendBool(append(b, `,"hooks":`...), f.Hooks)
 	b = strconv.AppendBool(append(b, `,"complete":`...), f.Complete)
@@ -66,6 +67,18 @@ func (f *facts) append(b []byte) []byte {
 		b = append(append(b, `,"handle":`...), f.Handle...)
 	}
 	return append(b, "}\n"...)
+}
+
+func (f *facts) appendCreated(b []byte) []byte {
+	b = append(b, `,"created":"`...)
+	return append(f.Created.AppendFormat(b, time.RFC3339Nano), '"')
+}
+
+// wrote says whether data is a saved state of this very container and not of a
+// later one of the same id. No string inside can pass for the member: its
+// quotes would be escaped.
+func (f *facts) wrote(data []byte) bool {
+	return bytes.Contains(data, f.appendCreated(nil))
 }
 
 // appendString encodes s as a JSON string. Bytes that are not UTF-8 become

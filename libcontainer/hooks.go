@@ -100,7 +100,10 @@ func (w *head) text() []byte { return bytes.TrimSpace(w.buf) }
 
 // hookState is what a hook reads from its standard input.
 func (f *facts) hookState(status specs.ContainerState, pid int) []byte {
-	data, err := json.Marshal(f.state(status, pid))
+	s := f.state(status, pid)
+	// The bundle's own: runtime-tools' hooks_stdin compares them whole.
+	s.Annotations = f.Annotations
+	data, err := json.Marshal(s)
 	if err != nil { // strings and an int
 		panic(err)
 	}

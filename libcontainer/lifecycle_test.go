@@ -215,6 +215,17 @@ func TestRun(t *testing.T) {
 	}
 	r.clean("after the foreign delete")
 
+	// And makes a container of its own with that id, which is not ours to delete.
+	code, err = r.Runtime.Run(ctx, "c1", libcontainer.RunOptions{CreateOptions: r.options(), Started: func(libcontainer.Process) {
+		r.ok("delete --force", r.Delete(ctx, "c1", true))
+		r.create("c1")
+	}})
+	if code != 128+9 || err != nil {
+		t.Errorf("run of what is replaced: %d, %v", code, err)
+	}
+	r.status("c1", specs.StateCreated)
+	r.ok("delete --force", r.Delete(ctx, "c1", true))
+
 	code, err = r.Runtime.Run(ctx, "c1", libcontainer.RunOptions{CreateOptions: r.options(), Detach: true})
 	if code != 0 || err != nil {
 		t.Errorf("run --detach: %d, %v", code, err)

@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"context"
 	"errors"
+	"path/filepath"
 )
 
 // Run is Create, Start and, unless detached, Wait and Delete. It returns the
@@ -53,8 +54,9 @@ func (c *container) finish(ctx context.Context) error {
 		return err
 	}
 	fault(FaultDeleteLocked)
-	if !hasState(c.dir) {
-		c.lock.release()
+	data, err := readFile(filepath.Join(c.dir, stateFile))
+	if err != nil || !c.facts.wrote(data) {
+		c.lock.release() // deleted, perhaps even created anew under the same id
 		return nil
 	}
 	return c.destroy(ctx)

@@ -81,16 +81,17 @@ func reserve(ctx context.Context, dir string) (*lock, error) {
 		case err != nil:
 			return nil, err
 		}
-		if fresh {
-			return l, nil
-		}
+		// Between mkdir and lock another one may have taken the directory for
+		// left over, made its container and gone.
 		if hasState(dir) {
 			l.release()
 			return nil, ErrExist
 		}
-		if err := empty(dir); err != nil {
-			l.release()
-			return nil, err
+		if !fresh {
+			if err := empty(dir); err != nil {
+				l.release()
+				return nil, err
+			}
 		}
 		return l, nil
 	}

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -57,6 +58,34 @@ func TestReserveRace(t *testing.T) {
 		}
 		if _, err := os.Stat(dir); err == nil {
 			t.Fatal("the directory is still there")
+		}
+	}
+}
+
+// As above, with winners that are done at once: who looked before and locks
+// after must not take the finished container for nothing.
+func TestReserveFinishedRace(t *testing.T) {
+	for range 200 {
+		dir := filepath.Join(t.TempDir(), "c1")
+		var wg sync.WaitGroup
+		var won atomic.Int32
+		for range 8 {
+			wg.Go(func() {
+				l, err := reserve(t.Context(), dir)
+				if err != nil {
+					return
+				}
+				won.Add(1)
+				f := facts{Version: factsVersion, ID: "c1", Handle: Handle("{}")}
+				if err := save(dir, &f); err != nil {
+					t.Errorf("save: %v", err)
+				}
+				l.release()
+			})
+		}
+		wg.Wait()
+		if n := won.Load(); n != 1 {
+			t.Fatalf("%d created one container", n)
 		}
 	}
 }
@@ -245,6 +274,22 @@ func TestSaveIsAtomic(t *testing.T) {
 	}
 	if info, err := os.Stat(filepath.Join(dir, stateFile)); err != nil || info.Mode().Perm() != 0o600 {
 		t.Errorf("%v, %v", info, err)
+	}
+}
+
+// A wrun that was killed while saving left its temporary file, longer than the
+// next one.
+func TestSaveOverHalfSaved(t *testing.T) {
+	dir := t.TempDir()
+	name := filepath.Join(dir, stateFile)
+	if err := os.WriteFile(name+".new", make([]byte, 1<<16), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := save(dir, fullFacts()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := load(dir, "c1"); err != nil {
+		t.Error(err)
 	}
 }
 
