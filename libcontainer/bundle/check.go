@@ -77,7 +77,19 @@ func (b *Bundle) check(t Target) *checker {
 	if s.VM != nil {
 		c.vm(s.VM)
 	}
+	c.otherPlatforms(s)
 	return c
+}
+
+func (c *checker) otherPlatforms(s *specs.Spec) {
+	for _, p := range [...]struct {
+		name string
+		set  bool
+	}{{"solaris", s.Solaris != nil}, {"zos", s.ZOS != nil}, {"freebsd", s.FreeBSD != nil}} {
+		if p.set {
+			c.warn(p.name, "", "has no effect: the bundle is for "+c.t.OS, "config.md, Platform-specific configuration", "")
+		}
+	}
 }
 
 // version: "MUST be in SemVer v2.0.0 format"; "compatible with all runtimes

@@ -165,12 +165,34 @@ func TestDecoderEdges(t *testing.T) {
 	}
 }
 
+// The walk of explain must know every type of the Spec, and find nothing wrong
+// with a Spec that has every field set. No top-level property is a number.
+func TestExplainKnowsEveryField(t *testing.T) {
+	var s specs.Spec
+	fill(reflect.ValueOf(&s).Elem(), 0)
+	data, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	absent, problems := explain("", data, reflect.TypeFor[specs.Spec]())
+	if len(problems) > 0 || len(absent) > 0 {
+		t.Errorf("missing %v, wrong %v", absent, problems)
+	}
+	for f := range reflect.TypeFor[specs.Spec]().Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		if _, problems := explain("", []byte(`{"`+name+`":1.5}`), reflect.TypeFor[specs.Spec]()); len(problems) != 1 || problems[0].Path != name {
+			t.Errorf("%s = 1.5: %v", name, problems)
+		}
+	}
+}
+
 // The slow path must end in the same Spec as encoding/json, too.
 func TestFallback(t *testing.T) {
 	for _, data := range []string{
 		`{"Hostname":"x"}`,
 		`{"vm":{"hwConfig":{"vcpus":2},"kernel":{"path":"/k"}}}`,
 		`{"annotations":{"a":"\u0000"}}`,
+		`{"Windows":{"credentialSpec":{"a":["\u0000"]},"layerFolders":["x"]},"process":{"user":{"username":"x"}}}`,
 		`{"unknown":` + strings.Repeat("[", 300) + strings.Repeat("]", 300) + `}`,
 	} {
 		var want specs.Spec

@@ -102,11 +102,10 @@ func (e *explainer) value(path string, n *node, t reflect.Type) {
 	if n.kind() == "null" {
 		return // encoding/json leaves the field alone, and so does everybody
 	}
-	want := expected(t)
 	switch t.Kind() {
 	case reflect.Pointer:
 		e.value(path, n, t.Elem())
-	case reflect.Interface:
+	case reflect.Interface: // credentialSpec: anything goes
 	case reflect.Struct:
 		if n.kind() != "object" {
 			e.wrong(path, n, "is "+article(n.kind())+", expected an object")
@@ -140,7 +139,7 @@ func (e *explainer) value(path string, n *node, t reflect.Type) {
 	case reflect.String:
 		var s string
 		if json.Unmarshal([]byte(n.text), &s) != nil {
-			e.wrong(path, n, "is "+article(n.kind())+", expected "+want)
+			e.wrong(path, n, "is "+article(n.kind())+", expected "+expected(t))
 			return
 		}
 		if strings.IndexByte(s, 0) >= 0 && !strings.HasPrefix(path, "annotations") {
@@ -151,10 +150,10 @@ func (e *explainer) value(path string, n *node, t reflect.Type) {
 			return
 		}
 		if n.kind() == "number" && t.Kind() != reflect.Bool {
-			e.wrong(path, n, "is no "+strings.TrimPrefix(strings.TrimPrefix(want, "an "), "a "))
+			e.wrong(path, n, "is no "+strings.TrimPrefix(expected(t), "an "))
 			return
 		}
-		e.wrong(path, n, "is "+article(n.kind())+", expected "+want)
+		e.wrong(path, n, "is "+article(n.kind())+", expected "+expected(t))
 	}
 }
 

@@ -80,7 +80,7 @@ const maxNamespaces = 64
 
 // namespace is the entry of a type, nil when the container inherits it.
 func namespace(l *specs.Linux, t specs.LinuxNamespaceType) *specs.LinuxNamespace {
-	for i := range l.Namespaces {
+	for i := range l.Namespaces[:min(len(l.Namespaces), maxNamespaces)] {
 		if l.Namespaces[i].Type == t {
 			return &l.Namespaces[i]
 		}

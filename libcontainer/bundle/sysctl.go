@@ -71,8 +71,6 @@ func sysctlNamespace(p string) specs.LinuxNamespaceType {
 		return specs.IPCNamespace
 	case "kernel/hostname", "kernel/domainname":
 		return specs.UTSNamespace
-	case "kernel/ns_last_pid", "vm/memfd_noexec", "kernel/pid_max":
-		return specs.PIDNamespace
 	}
 	return ""
 }
