@@ -2,8 +2,10 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/silo"
 )
 
 // planText describes what a create of cfg would do, for create --dry-run. It
@@ -18,5 +20,8 @@ func planText(cfg *libcontainer.Config) (string, error) {
 
 // hostPlan is the host's own plan. Each kind of isolation plugs in here.
 func hostPlan(cfg *libcontainer.Config) (string, error) {
+	if i := cfg.Isolation; i.Kind == libcontainer.Silo && i.OS == "linux" {
+		return silo.Preview(cfg, runtime.GOARCH)
+	}
 	return "", nil
 }
