@@ -1,9 +1,10 @@
 #!/bin/sh
 # Installs the Debian packages that the tests and benchmarks compare wrun with
-# or take programs from. Asks the network only when one is missing.
+# or take programs from, or those named as arguments. Asks the network only
+# when one is missing.
 set -eu
 
-packages="runc crun busybox-static"
+packages=${*:-runc crun busybox-static}
 
 missing=
 for package in $packages; do
@@ -12,6 +13,14 @@ for package in $packages; do
 done
 [ -n "$missing" ] || exit 0
 
+if ! command -v apt-get >/dev/null; then
+	echo "no apt-get here: install these by hand:$missing" >&2
+	exit 1
+fi
+if [ "$(id -u)" != 0 ]; then
+	echo "packages are missing and only root can install them: apt-get install$missing" >&2
+	exit 1
+fi
 echo "installing:$missing"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q

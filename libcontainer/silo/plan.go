@@ -92,8 +92,6 @@ const (
 	fileInit    File = "init"    // pidfd of the container's init, for exec
 )
 
-const indent = "      "
-
 func (a Int) text() string   { return strconv.FormatInt(int64(a), 10) }
 func (a Flags) text() string { return "0x" + strconv.FormatUint(uint64(a), 16) }
 func (a Str) text() string   { return strconv.Quote(string(a)) }
@@ -131,19 +129,20 @@ func (a Argv) text() string {
 func (a Filter) text() string { return "[" + strconv.Itoa(len(a.Program)/8) + " bpf instructions]" }
 func (a SendFD) text() string { return "{SCM_RIGHTS " + a.Descriptor.text() + "}" }
 
-// String shows the whole plan, one step a line with its reason: what
-// `wrun create --dry-run` prints.
+// String shows the whole plan: each reason once, its steps below it. It is
+// what `wrun create --dry-run` prints.
 func (p *Plan) String() string {
 	var b strings.Builder
 	b.WriteString("clone flags 0x" + strconv.FormatUint(p.CloneFlags, 16) + namespaceNames(p.CloneFlags) + "\n")
+	why := ""
 	for i := range p.Steps {
 		s := &p.Steps[i]
-		n := strconv.Itoa(i)
-		b.WriteString(strings.Repeat(" ", max(0, 4-len(n))) + n + "  " + s.text())
-		if s.Why != "" {
-			b.WriteString("\n" + indent + "# " + s.Why)
+		if s.Why != "" && s.Why != why {
+			why = s.Why
+			b.WriteString("# " + why + "\n")
 		}
-		b.WriteByte('\n')
+		n := strconv.Itoa(i)
+		b.WriteString(strings.Repeat(" ", max(0, 5-len(n))) + n + "  " + s.text() + "\n")
 	}
 	for _, w := range p.Warnings {
 		b.WriteString("warning: " + w + "\n")

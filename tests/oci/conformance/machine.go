@@ -31,11 +31,11 @@ func readMachine() (machine, error) {
 	if err != nil {
 		return m, err
 	}
-	memory, err := m.writes("memory", "memory.kmem.limit_in_bytes", "1000000")
+	memory, err := m.keeps("memory", "memory.kmem.limit_in_bytes", "50593792")
 	if err != nil {
 		return m, err
 	}
-	leaf, err := m.writes("blkio", "blkio.leaf_weight", "500")
+	leaf, err := m.keeps("blkio", "blkio.leaf_weight", "500")
 	if err != nil {
 		return m, err
 	}
@@ -73,8 +73,9 @@ func (m machine) controller(name string) bool {
 	return false
 }
 
-// writes answers whether a new v1 cgroup takes a value in one of its files.
-func (m machine) writes(controller, file, value string) (bool, error) {
+// keeps answers whether a new v1 cgroup reads back a value written to one of
+// its files: newer kernels take some values and forget them.
+func (m machine) keeps(controller, file, value string) (bool, error) {
 	for _, h := range m.hierarchies {
 		if !h.has(controller) {
 			continue
@@ -83,8 +84,10 @@ func (m machine) writes(controller, file, value string) (bool, error) {
 		if err != nil {
 			return false, err
 		}
-		refused := os.WriteFile(filepath.Join(t.dirs[0], file), []byte(value), 0)
-		return refused == nil, t.remove()
+		path := filepath.Join(t.dirs[0], file)
+		refused := os.WriteFile(path, []byte(value), 0)
+		kept, err := os.ReadFile(path)
+		return refused == nil && err == nil && strings.TrimSpace(string(kept)) == value, t.remove()
 	}
 	return false, nil
 }
