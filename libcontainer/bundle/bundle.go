@@ -29,6 +29,9 @@ type Bundle struct {
 	file   string          // for messages: where Raw comes from
 	absent map[string]bool // paths of REQUIRED numbers and booleans that are missing
 	root   error           // why root.path is no directory
+
+	checked  Target // of the last Check, whose warnings these are
+	warnings []Problem
 }
 
 // Target is what the bundle is checked for.

@@ -15,6 +15,7 @@ import (
 // for t's platform and isolation. The error is an *Error with all problems.
 func (b *Bundle) Check(t Target) error {
 	c := b.check(t)
+	b.checked, b.warnings = t, c.warnings
 	if len(c.problems) == 0 {
 		return nil
 	}
@@ -27,8 +28,14 @@ func (b *Bundle) Check(t Target) error {
 
 // Warnings lists what the specification lets pass but discourages, and what it
 // wants logged: names of capabilities nobody knows, relative mount
-// destinations, sections without effect.
-func (b *Bundle) Warnings(t Target) []Problem { return b.check(t).warnings }
+// destinations, sections without effect. After Check for the same target it is
+// free, and as old as that call.
+func (b *Bundle) Warnings(t Target) []Problem {
+	if b.checked == t {
+		return b.warnings
+	}
+	return b.check(t).warnings
+}
 
 // checker collects; its methods each know one section of the specification.
 // Paths and values of messages are put together only once something is wrong.
