@@ -4,7 +4,7 @@
 # when one is missing.
 set -eu
 
-packages=${*:-runc crun busybox-static}
+packages=${*:-runc crun busybox-static procps}
 
 missing=
 for package in $packages; do
