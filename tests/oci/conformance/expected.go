@@ -29,6 +29,8 @@ type expectation struct {
 	Cause string `json:"cause,omitempty"`
 	Needs string `json:"needs,omitempty"` // machine limit under which the test is not run at all
 
+	Race string `json:"race,omitempty"` // why the suite's test shows now this, now that: tried again alone, and clean is no difference
+
 	Silent   bool   `json:"silent,omitempty"`   // makes no assertion: exit code and diagnostics only
 	Void     string `json:"void,omitempty"`     // what passes without proving anything
 	BackedBy string `json:"backedBy,omitempty"` // wrun's own test that asserts it
@@ -82,36 +84,47 @@ func (e expectation) excused(m machine) bool {
 	return e.Kind != "" && (e.Limit == "" || m.limits[e.Limit])
 }
 
-// compare answers every difference between wrun's results and the list, both
-// worse and better: a list that is not tightened when wrun improves would hide
-// the next step back.
+// differs answers how one result differs from its entry, for the worse or for
+// the better: a list that is not tightened when wrun improves would hide the
+// next step back.
+func (e expectation) differs(r result, m machine) string {
+	switch excused := e.excused(m); {
+	case r.skipped != "":
+		return ""
+	case r.clean(e.Silent) && excused && e.Race == "":
+		return fmt.Sprintf("clean (%s), better than listed: take it off the list", r)
+	case r.clean(e.Silent) && e.Kind == "" && r.ok != e.OK:
+		return fmt.Sprintf("clean with %d ok, listed with %d", r.ok, e.OK)
+	case r.clean(e.Silent) && !excused && len(r.left) > 0:
+		return fmt.Sprintf("clean, but left processes: %q", r.left)
+	case r.clean(e.Silent):
+		return ""
+	case !excused:
+		return fmt.Sprintf("not clean: %s", r)
+	case r.ok != e.OK || r.notOK != e.NotOK || r.exit != e.Exit || r.errored != e.Errored && e.Silent || r.timedOut:
+		return fmt.Sprintf("%s, listed with %d ok, %d not ok, exit %d", r, e.OK, e.NotOK, e.Exit)
+	}
+	return ""
+}
+
+// compare answers every difference between wrun's results and the list.
 func (want expectations) compare(got map[string]result, m machine) []string {
 	var differences []string
 	clean, skipped := 0, 0
 	for _, test := range names(want.Tests) {
 		e := want.Tests[test]
 		r, ran := got[test]
-		switch {
-		case !ran:
+		if !ran {
 			differences = append(differences, test+": listed, but the suite has no such test")
 			continue
-		case r.skipped != "":
+		}
+		if r.skipped != "" {
 			skipped++
-			continue
-		case r.clean(e.Silent):
+		} else if r.clean(e.Silent) {
 			clean++
-			if e.excused(m) {
-				differences = append(differences, fmt.Sprintf("%s: clean, better than listed: take it off the list", test))
-			} else if e.Kind == "" && r.ok != e.OK {
-				differences = append(differences, fmt.Sprintf("%s: clean with %d ok, listed with %d", test, r.ok, e.OK))
-			}
-			if len(r.left) > 0 && !e.excused(m) {
-				differences = append(differences, fmt.Sprintf("%s: clean, but left processes: %q", test, r.left))
-			}
-		case !e.excused(m):
-			differences = append(differences, fmt.Sprintf("%s: not clean: %s", test, r))
-		case r.ok != e.OK || r.notOK != e.NotOK || r.exit != e.Exit || r.errored != e.Errored && e.Silent || r.timedOut:
-			differences = append(differences, fmt.Sprintf("%s: %s, listed with %d ok, %d not ok, exit %d", test, r, e.OK, e.NotOK, e.Exit))
+		}
+		if d := e.differs(r, m); d != "" {
+			differences = append(differences, test+": "+d)
 		}
 	}
 	for _, test := range names(got) {

@@ -10,9 +10,10 @@ func TestCompare(t *testing.T) {
 		"a": {OK: 3},
 		"b": {OK: 2, NotOK: 1, Kind: "suite bug", Cause: "c"},
 		"c": {OK: 1, NotOK: 1, Kind: "machine limit", Limit: "no tape drive", Cause: "c"},
+		"r": {OK: 0, NotOK: 1, Kind: "suite bug", Cause: "c", Race: "r"},
 	}}
 	asListed := func() map[string]result {
-		return map[string]result{"a": {ok: 3}, "b": {ok: 2, notOK: 1}, "c": {ok: 1, notOK: 1}}
+		return map[string]result{"a": {ok: 3}, "b": {ok: 2, notOK: 1}, "c": {ok: 1, notOK: 1}, "r": {notOK: 1}}
 	}
 	limited := machine{limits: map[string]bool{"no tape drive": true}}
 	tests := []struct {
@@ -30,6 +31,8 @@ func TestCompare(t *testing.T) {
 		{"listed test aborts", limited, func(r map[string]result) { r["b"] = result{ok: 2, notOK: 1, exit: 1} }, "listed with 2 ok"},
 		{"machine without the limit", machine{}, func(map[string]result) {}, "c: not clean"},
 		{"machine without the limit, clean", machine{}, func(r map[string]result) { r["c"] = result{ok: 9} }, ""},
+		{"race won", limited, func(r map[string]result) { r["r"] = result{ok: 1} }, ""},
+		{"race lost otherwise", limited, func(r map[string]result) { r["r"] = result{notOK: 2} }, "r: 0/2, listed"},
 		{"test missing", limited, func(r map[string]result) { delete(r, "a") }, "no such test"},
 		{"test new", limited, func(r map[string]result) { r["d"] = result{ok: 1} }, "d: the suite's test is not listed"},
 		{"too few clean", limited, func(r map[string]result) { r["a"] = result{} }, "less than 1"},

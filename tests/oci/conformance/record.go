@@ -71,6 +71,13 @@ func writeRecord(path string, columns []column, s suite, want expectations) erro
 		}
 	}
 
+	b.WriteString("\n## Races of the suite\n\nRun again alone, at most twice, if they differ from the list; the table says so.\n\n")
+	for _, test := range s.tests {
+		if e := want.Tests[test]; e.Race != "" {
+			fmt.Fprintf(&b, "- **%s**: %s\n", test, e.Race)
+		}
+	}
+
 	b.WriteString("\n## Tests whose word is not enough\n\nThey assert nothing, or pass in a void; wrun's own test beside them asserts it.\n\n| test | what it does not prove | wrun's own test |\n|---|---|---|\n")
 	for _, test := range s.tests {
 		e := want.Tests[test]

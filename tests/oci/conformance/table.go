@@ -23,6 +23,9 @@ func (r result) String() string {
 	if r.timedOut {
 		s += " timed out"
 	}
+	if r.tries > 1 {
+		s += fmt.Sprintf(" (run %d, alone)", r.tries)
+	}
 	return s
 }
 

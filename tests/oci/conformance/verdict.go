@@ -15,6 +15,7 @@ type result struct {
 	timedOut bool
 	skipped  string   // why the test was not run
 	left     []string // processes alive after the test program ended
+	tries    int      // more than 1: a race of the suite's, run again alone
 	took     time.Duration
 }
 
