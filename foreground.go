@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/signal"
 	"syscall"
+	"time"
 
 	"wrun/libcontainer"
 )
@@ -12,16 +13,24 @@ import (
 // gets are passed on, and a terminal, if the process has one, is relayed.
 type foreground struct {
 	signals chan os.Signal
-	term    *terminal // nil without a terminal
+	term    *terminal   // nil without a terminal
+	rest    *time.Timer // collects the rarer signals
 }
 
-// newForeground starts to collect signals. Those that come before the process
-// runs wait for it.
+// newForeground starts to collect the signals that people and engines send.
+// Those that come before the process runs wait for it.
+//
+// Only those: Go takes some 15 µs to take over one signal, so all 62 would be
+// a tenth of a short container's time. attach collects the rest.
 func newForeground() *foreground {
 	f := &foreground{signals: make(chan os.Signal, 64)}
-	signal.Notify(f.signals, collected()...)
+	signal.Notify(f.signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
+		syscall.Signal(sigusr1), syscall.Signal(sigusr2), syscall.Signal(sigwinch))
 	return f
 }
+
+// settled is when a program counts as one that stays.
+const settled = 20 * time.Millisecond
 
 // console makes the terminal and returns the socket that its master is sent to.
 func (f *foreground) console() (*os.File, error) {
@@ -36,6 +45,7 @@ func (f *foreground) console() (*os.File, error) {
 // attach passes signals on to p from now on. p may end at any moment, so a
 // signal that finds nobody is no error.
 func (f *foreground) attach(p libcontainer.Process) {
+	f.rest = time.AfterFunc(settled, func() { signal.Notify(f.signals, collected()...) })
 	go func() {
 		for s := range f.signals {
 			number, ok := s.(syscall.Signal)
@@ -51,14 +61,19 @@ func (f *foreground) attach(p libcontainer.Process) {
 }
 
 // end is called when the process has ended: the rest of its output is copied
-// and the caller's terminal is as before.
+// and the caller's terminal is as before. Signals are still collected, and
+// reach nobody: what follows is the container's removal, which is bounded.
 func (f *foreground) end() {
-	signal.Stop(f.signals)
+	if f.rest != nil {
+		f.rest.Stop()
+	}
 	f.term.end()
 }
 
 // Linux's numbers.
 const (
+	sigusr1  = 10
+	sigusr2  = 12
 	sigpipe  = 13
 	sigwinch = 28
 )
