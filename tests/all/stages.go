@@ -1,0 +1,74 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+)
+
+// stage is one program that tests something.
+type stage struct {
+	name  string
+	what  string // in the words of the report
+	dir   string // relative to the repository, where the program starts
+	env   []string
+	argv  []string
+	tests bool   // it prints the events of `go test -json`
+	skip  string // why it cannot run here
+}
+
+// findStages answers the stages, the quickest to fail first.
+func findStages(ctx context.Context) ([]stage, error) {
+	faulty, err := faultPackages(ctx)
+	if err != nil {
+		return nil, err
+	}
+	notRoot := ""
+	if os.Geteuid() != 0 {
+		notRoot = "not root: namespaces, mounts and cgroups are made"
+	}
+	// -count=1: what the machine does is no file whose change the cache sees.
+	test := []string{"go", "test", "-json", "-count=1", "-timeout=8m"}
+	return []stage{
+		{name: "vet", what: "vet for linux", argv: []string{"go", "vet", "./..."}},
+		{name: "vet-faults", what: "vet with fault points", argv: append([]string{"go", "vet", "-tags=wrunfault"}, faulty...)},
+		{name: "vet-windows", what: "vet for windows", env: []string{"GOOS=windows"}, argv: []string{"go", "vet", "./..."}},
+		{name: "vet-arm64", what: "vet for linux on arm64", env: []string{"GOARCH=arm64", "CGO_ENABLED=0"}, argv: []string{"go", "vet", "./..."}},
+		{name: "vet-oci", what: "vet of the conformance module", dir: "tests/oci", argv: []string{"go", "vet", "./..."}},
+		{name: "unit", what: "tests of all packages, scripts through the real main", tests: true, argv: append(slices.Clone(test), "./...")},
+		{name: "faults", what: "kill -9 at every fault point", tests: true, argv: slices.Concat(test, []string{"-tags=wrunfault"}, faulty)},
+		{name: "oci", what: "runtime-tools: tests of the harness, second opinion on bundles", dir: "tests/oci", tests: true, argv: append(slices.Clone(test), "./...")},
+		{name: "conformance", what: "runtime-tools' validation programs on wrun", dir: "tests/oci", skip: notRoot,
+			argv: []string{"go", "run", "./conformance", "-sanity"}},
+	}, nil
+}
+
+// faultPackages are those with tests for builds with fault points: the others
+// would only repeat the unit stage.
+func faultPackages(ctx context.Context) ([]string, error) {
+	const format = "{{.ImportPath}} {{.TestGoFiles}} {{.XTestGoFiles}}"
+	var lists [2]string
+	for i, tags := range []string{"-tags=", "-tags=wrunfault"} {
+		cmd := exec.CommandContext(ctx, "go", "list", tags, "-f", format, "./...")
+		cmd.Stderr = os.Stderr
+		out, err := cmd.Output()
+		if err != nil {
+			return nil, fmt.Errorf("list the packages with %s: %w", tags, err)
+		}
+		lists[i] = string(out)
+	}
+	without := strings.Split(lists[0], "\n")
+	var packages []string
+	for line := range strings.Lines(lists[1]) {
+		if line = strings.TrimSpace(line); !slices.Contains(without, line) {
+			packages = append(packages, strings.Fields(line)[0])
+		}
+	}
+	if len(packages) == 0 {
+		return nil, fmt.Errorf("no package has tests for builds with fault points: the tag's name must have changed")
+	}
+	return packages, nil
+}
