@@ -24,6 +24,7 @@ type child struct {
 	pidfd int
 	sync  int // our end of the conversation
 	plan  *Plan
+	end   ending
 }
 
 // converse makes the socket pair between parent and child. launch takes it over.

@@ -71,6 +71,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 		child.kill()
 		return nil, err
 	}
+	s.execs = append(s.execs, child)
 	return &process{child}, nil
 }
 

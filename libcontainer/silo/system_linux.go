@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -20,6 +21,7 @@ const closePatience = 10 * time.Second
 type system struct {
 	h     *handle
 	child *child
+	execs []*child // started by Exec of this system
 }
 
 func (s *system) Handle() libcontainer.Handle { return s.h.encode() }
@@ -135,19 +137,47 @@ func (s *system) Wait(ctx context.Context) (int, error) {
 	if s.child == nil {
 		return 0, errors.New("only the process that created the container can wait for it")
 	}
+	s.bequeath(ctx)
 	return s.child.wait(ctx)
+}
+
+// bequeath has the processes that Exec started reaped when they end. The init
+// process of a pid namespace does not end before every process in it is reaped
+// (pid_namespaces(7)), and these are children of wrun's.
+func (s *system) bequeath(ctx context.Context) {
+	for _, c := range s.execs {
+		go c.wait(ctx) //nolint:errcheck // whoever asks gets the answer again
+	}
+}
+
+// ending is how a child ended; it is asked for more than once, the kernel only
+// once.
+type ending struct {
+	mu     sync.Mutex
+	reaped bool
+	status unix.WaitStatus
 }
 
 // wait blocks until the child ends and reaps it.
 func (c *child) wait(ctx context.Context) (int, error) {
-	if err := await(ctx, c.pidfd, 0); err != nil {
-		return 0, fmt.Errorf("wait for process %d: %w", c.pid, err)
+	c.end.mu.Lock()
+	reaped := c.end.reaped
+	c.end.mu.Unlock()
+	if !reaped {
+		if err := await(ctx, c.pidfd, 0); err != nil {
+			return 0, fmt.Errorf("wait for process %d: %w", c.pid, err)
+		}
 	}
-	status, err := reap(c.pid)
-	if err != nil {
-		return 0, err
+	c.end.mu.Lock()
+	defer c.end.mu.Unlock()
+	if !c.end.reaped {
+		status, err := reap(c.pid)
+		if err != nil {
+			return 0, err
+		}
+		c.end.reaped, c.end.status = true, status
 	}
-	return exitCode(status), nil
+	return exitCode(c.end.status), nil
 }
 
 // Processes lists the container's processes by host pid, init first.
@@ -206,6 +236,7 @@ func (s *system) end(ctx context.Context) error {
 	if err := s.thawForKill(ctx, unix.SIGKILL); err != nil {
 		return err
 	}
+	s.bequeath(ctx)
 	// A pidfd becomes readable when the process has ended (pidfd_open(2)).
 	if err := await(ctx, fd, closePatience); err != nil {
 		return fmt.Errorf("wait for the end of process %d: %w", s.h.Pid, err)
@@ -217,7 +248,11 @@ func (s *system) end(ctx context.Context) error {
 // bury reaps init where it is a child of ours; its pid is free then.
 func (s *system) bury() {
 	if s.child != nil {
-		_, _ = unix.Wait4(s.child.pid, nil, unix.WNOHANG, nil)
+		s.child.end.mu.Lock()
+		if !s.child.end.reaped {
+			_, _ = unix.Wait4(s.child.pid, nil, unix.WNOHANG, nil)
+		}
+		s.child.end.mu.Unlock()
 		s.child.forget()
 		s.child = nil
 	}
