@@ -35,8 +35,6 @@ func supported() features.Features {
 		Annotations: map[string]string{
 			"org.wrun.version": version,
 			"org.wrun.commit":  commit,
-			// The name under which dockerd asks it of any runtime.
-			"org.opencontainers.runc.checkpoint.enabled": "false",
 		},
 	}
 	addHostFeatures(&f)

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
@@ -98,6 +99,7 @@ func (in *invocation) app() (*cli.App, []string) {
 		Name:                      "wrun",
 		Usage:                     "run OCI bundles in silos (process isolation) and utility VMs (Hyper-V isolation)",
 		Version:                   version,
+		Compiled:                  time.Unix(0, 0), // unset, cli/v2 looks for the binary's date
 		Flags:                     globalFlags(),
 		Before:                    in.before,
 		DisableSliceFlagSeparator: true, // exec --env A=1,2 is one variable
