@@ -109,6 +109,7 @@ func (r *Runtime) create(ctx context.Context, id string, o CreateOptions) (_ *co
 			u.push(func() error { c.poststop(calm); return nil })
 		}
 	}
+	cfg.Private = c.lock.descriptors()
 	cfg.Record = func(h Handle) error { return c.record(h) }
 	if h := cfg.Spec.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0 { //nolint:staticcheck // dockerd 20.10 needs prestart
 		cfg.Namespaces = func(ctx context.Context, pid int, inside RunHook) error {

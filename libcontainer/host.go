@@ -110,6 +110,10 @@ type Config struct {
 	Namespaces func(ctx context.Context, pid int, inside RunHook) error
 	// Warn tells the operator of something that was asked for and left out.
 	Warn func(format string, args ...any)
+	// Private are descriptors of this process that no process of the container
+	// may keep open, not even before its exec: the container's lock is among
+	// them, which must end with a killed wrun.
+	Private []int
 }
 
 // RunHook executes one hook with the OCI state on its standard input.

@@ -109,6 +109,9 @@ func (l *lock) release() {
 	}
 }
 
+// descriptors are what a child that was cloned without an exec has to close.
+func (l *lock) descriptors() []int { return []int{l.fd} }
+
 // discard removes dir with everything in it and releases the lock.
 func (l *lock) discard(dir string) error {
 	defer l.release()

@@ -115,6 +115,9 @@ func (l *lock) release() {
 	}
 }
 
+// descriptors is empty: a handle is not inherited unless it says so.
+func (l *lock) descriptors() []int { return nil }
+
 // discard removes dir with everything in it. The lock is given up first: an
 // open file keeps its directory. What another process makes of the nameless
 // rest in between is nothing, since state.json is gone.

@@ -27,6 +27,7 @@ type Input struct {
 	NoNewKeyring  bool
 	Hooks         bool    // stop for hooks before the root is switched
 	Preserve      int     // descriptors 3… that reach the program
+	Private       int     // descriptors of wrun's that the child closes at once
 	Streams       [3]bool // which of the standard streams are not wrun's own
 	DenySetgroups bool    // the user namespace has setgroups(2) denied
 }
@@ -88,6 +89,9 @@ func (in *Input) isNew(kind specs.LinuxNamespaceType) bool {
 // namespace that is joined by path.
 func JoinFile(kind specs.LinuxNamespaceType) File { return File("namespace " + string(kind)) }
 
+// PrivateFile is the i-th descriptor that only wrun itself may hold.
+func PrivateFile(i int) File { return File("private " + strconv.Itoa(i)) }
+
 // TasksFile is the descriptor of the i-th cgroup v1 tasks file.
 func TasksFile(i int) File { return File("tasks " + strconv.Itoa(i)) }
 
@@ -106,6 +110,9 @@ func Compile(in *Input) (*Plan, error) {
 	cred := b.credentials(p, in.Facts.Grantable)
 	b.call("", callLet, fileSync) // slot 0: where errors go
 	b.call("only the parent holds its end", "close", fileParent)
+	for i := range in.Private {
+		b.call("what ends with wrun does not live on in its child", "close", PrivateFile(i))
+	}
 	b.streams(in)
 	b.join(in)
 	b.call("", "setsid")

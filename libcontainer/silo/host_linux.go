@@ -149,6 +149,10 @@ func (b *birth) streams() error {
 	}
 	b.in.Streams, b.in.Preserve = in.streams, in.preserve
 	b.in.Env = append(b.in.Env, in.env...)
+	b.in.Private = len(b.config.Private)
+	for i, fd := range b.config.Private {
+		b.files[PrivateFile(i)] = fd
+	}
 	return nil
 }
 
