@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -77,6 +78,8 @@ func ExecHook(ctx context.Context, h specs.Hook, state []byte) error {
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	cmd.WaitDelay = hookDrain
 	ownGroup(cmd)
+	runtime.LockOSThread() // see dieWithUs
+	defer runtime.UnlockOSThread()
 	err := cmd.Run()
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // it ended well; only its streams stay open
 		return nil
