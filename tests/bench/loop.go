@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"strconv"
@@ -29,18 +30,18 @@ type row struct {
 // turn measures one runtime once: each command it calls by its name, in order.
 type turn func(subject) ([]string, []sample, error)
 
-// alternate gives each runtime its turn in one loop, forwards and backwards
-// from a changing start: what one leaves the kernel to do in the background,
-// tearing down a network namespace, falls on every other equally often.
+// alternate gives each runtime its turn in one loop, in an order drawn anew for
+// each round: what one leaves the kernel to do in the background, tearing down
+// a network namespace above all, falls on every other equally often. The seed
+// is fixed, so a second run draws the same orders. The pause lets that
+// background work end before the next measurement begins.
 func (b *bench) alternate(o options, interrupted <-chan os.Signal, measure turn) ([]row, error) {
 	bySubject := map[string][]row{}
+	order := rand.New(rand.NewPCG(1, 2))
 	for i := range o.warm + o.n {
-		for j := range b.subjects {
-			k := (i/2 + j) % len(b.subjects)
-			if i%2 == 1 {
-				k = len(b.subjects) - 1 - k
-			}
+		for _, k := range order.Perm(len(b.subjects)) {
 			s := b.subjects[k]
+			time.Sleep(o.pause)
 			select {
 			case <-interrupted:
 				return nil, errors.New("interrupted")

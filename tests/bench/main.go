@@ -22,6 +22,7 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // insideVariable tells the second process that it is in its own mount
@@ -31,6 +32,7 @@ const insideVariable = "WRUN_BENCH_INSIDE"
 type options struct {
 	n        int
 	warm     int
+	pause    time.Duration
 	what     string
 	runtimes string
 	overCrun float64
@@ -41,6 +43,7 @@ func main() {
 	var o options
 	flag.IntVar(&o.n, "n", 100, "measurements of each runtime")
 	flag.IntVar(&o.warm, "warm", 5, "turns before the measuring starts")
+	flag.DurationVar(&o.pause, "pause", 0, "wait before each measurement, for the kernel to end what the one before left")
 	flag.StringVar(&o.what, "what", "run", "comma separated: run, cycle (create+start+delete --force of a sleep), steps (create, start, state, exec, kill, delete)")
 	flag.StringVar(&o.runtimes, "runtimes", "wrun,crun,runc", "comma separated `names`")
 	flag.Float64Var(&o.overCrun, "crun", 0.75, "allowed ratio of wrun's median `run` to crun's")
