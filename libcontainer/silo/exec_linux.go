@@ -238,12 +238,12 @@ func (s *system) RunHook(ctx context.Context, h specs.Hook, state []byte) error 
 // runHook executes a hook with the state on its standard input and its output
 // collected for the error.
 func (s *system) runHook(ctx context.Context, spec *specs.Spec, h specs.Hook, state []byte) error {
-	out, err := os.CreateTemp("", "wrun-hook-")
+	// In memory: a named file would stay behind a killed wrun.
+	out, err := memoryFile("hook output", nil)
 	if err != nil {
-		return fmt.Errorf("collect the hook's output: %w", err)
+		return err
 	}
 	defer out.Close()
-	_ = os.Remove(out.Name())
 	stdin, err := memoryFile("hook state", state)
 	if err != nil {
 		return err
