@@ -17,7 +17,8 @@ import (
 
 // sample is one measured call.
 type sample struct {
-	wall, cpu time.Duration // cpu: user and system, of the runtime and what it waited for
+	wall      time.Duration // from fork to wait4's return
+	user, sys time.Duration // CPU time of the runtime and of what it waited for
 }
 
 // row is one command of one runtime.
@@ -94,7 +95,8 @@ func (b *bench) cycle(s subject) ([]string, []sample, error) {
 			return nil, nil, err
 		}
 		sum.wall += got.wall
-		sum.cpu += got.cpu
+		sum.user += got.user
+		sum.sys += got.sys
 	}
 	delete(b.live, id)
 	return []string{"create+start+delete --force"}, []sample{sum}, nil
@@ -156,7 +158,7 @@ func (b *bench) call(s subject, args ...string) (sample, error) {
 			break
 		}
 	}
-	got := sample{wall: time.Since(begin), cpu: time.Duration(usage.Utime.Nano() + usage.Stime.Nano())}
+	got := sample{wall: time.Since(begin), user: time.Duration(usage.Utime.Nano()), sys: time.Duration(usage.Stime.Nano())}
 	if err != nil {
 		return sample{}, fmt.Errorf("wait for %s: %w", s.path, err)
 	}

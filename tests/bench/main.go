@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -119,8 +120,9 @@ func measure(o options) (int, error) {
 	for _, s := range b.subjects {
 		fmt.Printf("%-5s %s (%s)\n", s.name, s.version, s.path)
 	}
-	load, _ := os.ReadFile("/proc/loadavg")
-	fmt.Printf("load  %s", load)
+	if err := printLoad(); err != nil {
+		return 0, err
+	}
 
 	missed := false
 	for _, what := range strings.Split(o.what, ",") {
@@ -155,4 +157,21 @@ func measure(o options) (int, error) {
 		return 1, nil
 	}
 	return 0, nil
+}
+
+// printLoad says how busy the machine is, and what that does to the figures.
+func printLoad() error {
+	text, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return err
+	}
+	fmt.Printf("load  %s", text)
+	var load float64
+	if _, err := fmt.Sscan(string(text), &load); err != nil {
+		return fmt.Errorf("read /proc/loadavg: %w", err)
+	}
+	if load > float64(runtime.NumCPU())/2 {
+		fmt.Println("NOTE  the machine is busy: medians measure its waiting too, minima and CPU times tell more; measure again when it is quiet")
+	}
+	return nil
 }

@@ -28,19 +28,22 @@ func minimum(samples []sample) time.Duration {
 	return slices.MinFunc(samples, func(a, b sample) int { return int(a.wall - b.wall) }).wall
 }
 
-func meanCPU(samples []sample) time.Duration {
-	var sum time.Duration
+// meanCPU answers the mean user and system times. Where the machine is busy
+// they tell more than wall times.
+func meanCPU(samples []sample) (user, sys time.Duration) {
 	for _, s := range samples {
-		sum += s.cpu
+		user += s.user
+		sys += s.sys
 	}
-	return sum / time.Duration(len(samples))
+	n := time.Duration(len(samples))
+	return user / n, sys / n
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(time.Millisecond)) }
 
 func printRows(out io.Writer, rows []row) {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "command\truntime\tn\tmedian ms\tminimum ms\tmean cpu ms\tpeak KiB\twrun's median to it\twrun's minimum to it\t")
+	fmt.Fprintln(w, "command\truntime\tn\tmedian ms\tminimum ms\tmean user ms\tmean system ms\tpeak KiB\twrun's median to it\twrun's minimum to it\t")
 	for _, r := range rows {
 		rss, ofMedian, ofMinimum := "-", "", ""
 		if r.rss > 0 {
@@ -52,8 +55,9 @@ func printRows(out io.Writer, rows []row) {
 				ofMinimum = fmt.Sprintf("%.3f", ratio(minimum(own.samples), minimum(r.samples)))
 			}
 		}
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.command, r.runtime, len(r.samples),
-			ms(median(r.samples)), ms(minimum(r.samples)), ms(meanCPU(r.samples)), rss, ofMedian, ofMinimum)
+		user, sys := meanCPU(r.samples)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.command, r.runtime, len(r.samples),
+			ms(median(r.samples)), ms(minimum(r.samples)), ms(user), ms(sys), rss, ofMedian, ofMinimum)
 	}
 	w.Flush()
 }
