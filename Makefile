@@ -1,0 +1,70 @@
+# What the targets do is one line each; the work is in Go and shell programs
+# that also run without make.
+
+GO ?= go
+COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
+
+# The tag leaves out cli/v2's generator of manual pages, whose initialisation
+# costs every call of wrun about 1 ms.
+TAGS := urfave_cli_no_docs
+LDFLAGS := -s -w -X main.commit=$(COMMIT)
+BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)'
+
+# With a version of its own, so that the product's go.mod does not list it.
+LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+
+.PHONY: all build demo test check lint conformance bench cross fuzz fmt setup clean help
+
+all: build
+
+build: ## bin/wrun, one static binary
+	$(BUILD) -o bin/wrun .
+
+demo: build ## a container's life, call by call, checked (root)
+	examples/demo.sh
+
+setup: ## the Debian packages that tests compare wrun with (root)
+	sh tests/setup.sh
+
+test: ## everything this machine can run, and what it cannot and why
+	@if [ "$$(id -u)" = 0 ]; then sh tests/setup.sh; else echo "not root: what makes containers is skipped and listed at the end"; fi
+	$(GO) run ./tests/all
+
+check: cross lint test ## what CI runs before a merge
+
+lint: ## golangci-lint; its first run builds it, for minutes
+	$(LINT) run ./...
+	cd tests/oci && $(LINT) run --config ../../.golangci.yml ./...
+
+conformance: ## runtime-tools on wrun, runc and crun in one table, docs/conformance.md (root)
+	sh tests/setup.sh
+	cd tests/oci && $(GO) run ./conformance -record ../../docs/conformance.md
+
+bench: build ## wrun against crun and runc, alternating (root)
+	sh tests/setup.sh
+	WRUN=$${WRUN:-bin/wrun} $(GO) run ./tests/bench
+
+cross: ## builds and vets for each platform
+	@set -e; for platform in linux/amd64 linux/arm64 windows/amd64 windows/arm64; do \
+		echo "$$platform"; \
+		export GOOS=$${platform%/*} GOARCH=$${platform#*/}; \
+		$(BUILD) -o bin/$$GOOS-$$GOARCH/ .; \
+		CGO_ENABLED=0 $(GO) vet ./...; \
+	done
+
+FUZZTIME ?= 10s
+fuzz: ## each fuzz target for FUZZTIME
+	@set -e; grep -rl '^func Fuzz' --include='*_test.go' . | xargs grep -Ho '^func Fuzz[A-Za-z0-9_]*' | sort | \
+	while IFS=: read -r file target; do \
+		echo "$${target#func } in $$(dirname $$file)"; \
+		$(GO) test -run '^$$' -fuzz "^$${target#func }\$$" -fuzztime $(FUZZTIME) $$(dirname $$file); \
+	done
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+clean:
+	rm -rf bin tests/oci/bin
+
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

@@ -1,0 +1,241 @@
+// Package fences holds the rules of the house that a compiler does not know:
+// which package may import which (docs/design/README.md), and the few about
+// names, sizes and contents of files (CONTRIBUTING.md). .golangci.yml has the
+// same fences; these run with every `make test`, in a second.
+package fences
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// file is a file of the repository.
+type file struct {
+	path string // from the repository's top, with slashes
+	text string
+}
+
+// read answers every text file that belongs to the repository, and fails if
+// there is nothing to check.
+func read(t *testing.T) []file {
+	t.Helper()
+	var files []file
+	top := os.DirFS("../..")
+	err := fs.WalkDir(top, ".", func(p string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (d.Name() == ".git" || d.Name() == "bin"):
+			return fs.SkipDir
+		case !d.Type().IsRegular():
+			return nil
+		}
+		if !slices.Contains([]string{".go", ".md", ".sh", ".txt", ".yml", ".c", ".mod", ""}, path.Ext(p)) {
+			return nil
+		}
+		data, err := fs.ReadFile(top, p)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(data), "\x00") {
+			files = append(files, file{p, string(data)})
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(files) < 100 {
+		t.Fatalf("only %d files found: the test looks in the wrong place", len(files))
+	}
+	return files
+}
+
+func (f *file) isGo() bool   { return path.Ext(f.path) == ".go" }
+func (f *file) isTest() bool { return strings.HasSuffix(f.path, "_test.go") }
+func (f *file) isGenerated() bool {
+	for line := range strings.Lines(f.text) {
+		if strings.HasPrefix(line, "// Code generated ") {
+			return true
+		}
+		if strings.HasPrefix(line, "package ") {
+			break
+		}
+	}
+	return false
+}
+
+// product says that the file is compiled into wrun.
+func (f *file) product() bool {
+	return f.isGo() && !f.isTest() && !strings.HasPrefix(f.path, "tests/") && !strings.HasPrefix(f.path, "examples/") &&
+		!strings.Contains(f.path, "/internal/gen/") && path.Base(f.path) != "gentables.go" && !strings.HasPrefix(f.path, "libcontainer/hosttest/")
+}
+
+func (f *file) parse(t *testing.T, mode parser.Mode) *ast.File {
+	t.Helper()
+	parsed, err := parser.ParseFile(token.NewFileSet(), f.path, f.text, mode)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return parsed
+}
+
+func (f *file) imports(t *testing.T) []string {
+	t.Helper()
+	var all []string
+	for _, spec := range f.parse(t, parser.ImportsOnly).Imports {
+		name, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, name)
+	}
+	return all
+}
+
+// under says that the import is the package or one below it.
+func under(name string, packages ...string) bool {
+	for _, p := range packages {
+		if name == p || strings.HasPrefix(name, p+"/") {
+			return true
+		}
+	}
+	return false
+}
+
+func standard(name string) bool {
+	first, _, _ := strings.Cut(name, "/")
+	return !strings.Contains(first, ".") && first != "wrun"
+}
+
+const (
+	runtimeSpec = "github.com/opencontainers/runtime-spec"
+	cli         = "github.com/urfave/cli/v2"
+)
+
+// hosts are the rooms that only hosts_*.go may name.
+var hosts = []string{"wrun/libcontainer/silo", "wrun/libcontainer/uvm", "wrun/libcontainer/hcs", "wrun/libcontainer/wine"}
+
+// fence says why a file of the product may not import a package; "" if it may.
+func fence(p, name string) string {
+	dir, base := path.Dir(p), path.Base(p)
+	switch {
+	case under(name, "net", "net/http", "text/template", "html", "regexp", "crypto", "log", "os/user"):
+		return "its initialisation would cost every call of wrun"
+	case under(name, "golang.org/x/sys/windows") && base != "store_windows.go" && !under(dir, "libcontainer/hcs"):
+		return "only store_windows.go and hcs talk to Windows"
+	case dir == ".":
+		switch {
+		// plan.go shows what a start would do, on any operating system: it
+		// uses the pure half of silo.
+		case under(name, hosts...) && !strings.HasPrefix(base, "hosts_") && base != "plan.go":
+			return "only hosts_*.go knows which hosts there are"
+		case !standard(name) && !under(name, "wrun/libcontainer", runtimeSpec, cli, "golang.org/x/sys/unix"):
+			return "the product depends on runtime-spec, cli/v2 and x/sys"
+		}
+	case dir == "libcontainer":
+		if !standard(name) && !under(name, runtimeSpec, "wrun/libcontainer/bundle") &&
+			!(strings.HasPrefix(base, "store_") && under(name, "golang.org/x/sys")) {
+			return "the core knows no host and no command line"
+		}
+	case under(dir, "libcontainer/bundle"):
+		if !standard(name) && !under(name, runtimeSpec) {
+			return "reading a bundle needs no other room"
+		}
+	case dir == "libcontainer/silo/seccomp":
+		if !slices.Contains([]string{"cmp", "fmt", "slices"}, name) && !under(name, runtimeSpec) {
+			return "seccomp is a value in and a program out"
+		}
+	case under(dir, "libcontainer/silo/cgroup"):
+		if under(name, "wrun") {
+			return "cgroups know nothing of containers"
+		}
+	case under(dir, "libcontainer/silo"):
+		if under(name, "wrun") && !under(name, "wrun/libcontainer") || under(name, hosts[1:]...) || under(name, cli) {
+			return "a host knows the core and its own parts, not other hosts and no command line"
+		}
+		if under(name, "golang.org/x/sys") && !strings.Contains(base, "_linux") {
+			return "the plan is pure: only *_linux.go touches the machine"
+		}
+	}
+	return ""
+}
+
+func TestImports(t *testing.T) {
+	checked := 0
+	for _, f := range read(t) {
+		if !f.isGo() {
+			continue
+		}
+		for _, name := range f.imports(t) {
+			checked++
+			if under(name, "github.com/opencontainers/runc", "github.com/opencontainers/cgroups", "github.com/containerd/cgroups") || name == "C" {
+				t.Errorf("%s imports %s: no other runtime's code and no cgo", f.path, name)
+			}
+			if !f.product() {
+				continue
+			}
+			if why := fence(f.path, name); why != "" {
+				t.Errorf("%s imports %s: %s", f.path, name, why)
+			}
+		}
+	}
+	if checked < 300 {
+		t.Errorf("only %d imports seen", checked)
+	}
+}
+
+// TestFenceHolds: the fences refuse what they are for.
+func TestFenceHolds(t *testing.T) {
+	for _, tt := range []struct{ file, name string }{
+		{"start.go", "wrun/libcontainer/silo"},
+		{"start.go", "github.com/sirupsen/logrus"},
+		{"libcontainer/start.go", "wrun/libcontainer/silo/cgroup"},
+		{"libcontainer/start.go", cli},
+		{"libcontainer/start.go", "golang.org/x/sys/unix"},
+		{"libcontainer/bundle/check.go", "wrun/libcontainer"},
+		{"libcontainer/bundle/check.go", "golang.org/x/sys/unix"},
+		{"libcontainer/silo/seccomp/filter.go", "os"},
+		{"libcontainer/silo/compile.go", "golang.org/x/sys/unix"},
+		{"libcontainer/silo/host_linux.go", "wrun/libcontainer/uvm"},
+		{"libcontainer/silo/host_linux.go", "golang.org/x/sys/windows"},
+		{"libcontainer/silo/cgroup/group.go", "wrun/libcontainer"},
+		{"main.go", "net/http"}, {"main.go", "regexp"}, {"libcontainer/hooks.go", "log"},
+	} {
+		if fence(tt.file, tt.name) == "" {
+			t.Errorf("%s may import %s", tt.file, tt.name)
+		}
+	}
+}
+
+// TestDependencies: the product's module has no other direct requirement.
+func TestDependencies(t *testing.T) {
+	data, err := os.ReadFile(filepath.FromSlash("../../go.mod"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	allowed := []string{runtimeSpec, cli, "golang.org/x/sys", "github.com/rogpeppe/go-internal"}
+	seen := 0
+	for line := range strings.Lines(string(data)) {
+		words := strings.Fields(line)
+		if len(words) < 2 || !strings.HasPrefix(words[1], "v") || strings.Contains(line, "// indirect") {
+			continue
+		}
+		seen++
+		if !slices.Contains(allowed, words[0]) {
+			t.Errorf("go.mod requires %s", words[0])
+		}
+	}
+	if seen != len(allowed) {
+		t.Errorf("go.mod requires %d modules, want %d", seen, len(allowed))
+	}
+}
