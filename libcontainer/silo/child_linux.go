@@ -3,11 +3,11 @@ package silo
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"strconv"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -48,16 +48,6 @@ func launch(p *Plan, files map[File]int, into int) (*child, error) {
 		unix.Close(theirs)
 		return nil, err
 	}
-	pidfd := int32(-1)
-	args := &cloneArgs{
-		flags:      p.CloneFlags | unix.CLONE_PIDFD,
-		pidfd:      uint64(uintptr(unsafe.Pointer(&pidfd))),
-		exitSignal: uint64(unix.SIGCHLD),
-	}
-	if into >= 0 {
-		args.flags |= unix.CLONE_INTO_CGROUP
-		args.cgroup = uint64(into)
-	}
 	// Nobody may look into the child before the user program is executed
 	// (a neighbour in a shared pid namespace could reach the host through it).
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
@@ -65,17 +55,63 @@ func launch(p *Plan, files map[File]int, into int) (*child, error) {
 		unix.Close(theirs)
 		return nil, fmt.Errorf("make the process non-dumpable: %w", err)
 	}
-	syscall.ForkLock.Lock()
-	pid, errno := spawn(args, g.ops, &g.slots[0])
-	syscall.ForkLock.Unlock()
-	runtime.KeepAlive(g)
-	runtime.KeepAlive(&pidfd)
-	unix.Close(theirs)
-	if errno != 0 {
-		unix.Close(ours)
-		return nil, fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(p.CloneFlags), errno)
+	n := &newborn{pidfd: -1}
+	n.args = cloneArgs{
+		flags:      p.CloneFlags | unix.CLONE_PIDFD | unix.CLONE_PARENT_SETTID,
+		pidfd:      uint64(uintptr(unsafe.Pointer(&n.pidfd))),
+		parentTid:  uint64(uintptr(unsafe.Pointer(&n.pid))),
+		exitSignal: uint64(unix.SIGCHLD),
 	}
-	return &child{pid: pid, pidfd: int(pidfd), sync: ours, plan: p}, nil
+	if into >= 0 {
+		n.args.flags |= unix.CLONE_INTO_CGROUP
+		n.args.cgroup = uint64(into)
+	}
+	if p.borrows() {
+		n.args.flags |= unix.CLONE_VM | unix.CLONE_VFORK
+	}
+	failed := make(chan unix.Errno, 1)
+	go func() {
+		errno := spawn(&n.args, g.ops, &g.slots[0])
+		runtime.KeepAlive(g)
+		if errno != 0 {
+			failed <- errno
+			_ = unix.Shutdown(theirs, unix.SHUT_RDWR) // wakes the read below
+		}
+	}()
+	c := &child{sync: ours, plan: p}
+	code, _, said, err := c.next(context.Background())
+	unix.Close(theirs)
+	if said && code == codeBorn {
+		c.pid, c.pidfd = int(n.pid), int(n.pidfd)
+		return c, nil
+	}
+	unix.Close(ours)
+	select {
+	case errno := <-failed:
+		return nil, fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(p.CloneFlags), errno)
+	default:
+		return nil, errors.Join(errors.New("the container process did not come to life"), err)
+	}
+}
+
+// newborn is where the kernel writes who was born. It stays where it is until
+// the clone is over, which may be when the child executes its program.
+type newborn struct {
+	args  cloneArgs
+	pid   int32
+	pidfd int32
+}
+
+// borrows tells whether the child can walk p in this process's memory. It
+// cannot when it forks again, and the kernel lets only a process with memory
+// of its own change its time namespace.
+func (p *Plan) borrows() bool {
+	for i := range p.Steps {
+		if p.Steps[i].Call == callFork {
+			return false
+		}
+	}
+	return p.CloneFlags&cloneNewUser == 0
 }
 
 // close gives up the conversation; the child lives on.

@@ -108,12 +108,7 @@ func Compile(in *Input) (*Plan, error) {
 	}
 	b := &builder{plan: &Plan{Steps: make([]Step, 0, 256)}}
 	cred := b.credentials(p, in.Facts.Grantable)
-	b.call("", callLet, fileSync) // slot 0: where errors go
-	b.call("only the parent holds its end", "close", fileParent)
-	for i := range in.Private {
-		b.call("what ends with wrun does not live on in its child", "close", PrivateFile(i))
-	}
-	b.streams(in)
+	b.begin(in)
 	b.join(in)
 	b.call("", "setsid")
 	if !in.NoNewKeyring {
@@ -264,6 +259,18 @@ func (b *builder) timeOffsets(in *Input) {
 	b.call(why, "write", fd, Str(text), Int(len(text)))
 }
 
+// begin is how every child begins: errors have a way to the parent (slot 0),
+// the parent knows of the birth, and nobody but the parent holds its end.
+func (b *builder) begin(in *Input) {
+	b.call("", callLet, fileSync)
+	b.tell("born", codeBorn)
+	b.call("only the parent holds its end", "close", fileParent)
+	for i := range in.Private {
+		b.call("what ends with wrun does not live on in its child", "close", PrivateFile(i))
+	}
+	b.streams(in)
+}
+
 // streams puts what the caller gave in the place of wrun's standard streams.
 func (b *builder) streams(in *Input) {
 	for fd, given := range in.Streams {
@@ -336,10 +343,23 @@ func (b *builder) switchRoot(in *Input) {
 		b.call("--no-pivot", "mount", Str("."), Str("/"), Int(0), Flags(msMove), Int(0))
 		b.call("--no-pivot", "chroot", Str("."))
 	default:
+		shared := false
+		if f, ok := propagationFlag(in.linux().RootfsPropagation); ok {
+			shared = f&msShared != 0
+		}
+		var old Slot
+		if shared {
+			old = b.save("the old root", "openat", Int(atFdcwd), Str("/"), Flags(oPath|oCloexec), Int(0))
+		}
 		// pivot_root(2), NOTES: with both arguments "." the old root ends up
 		// on top of the new one and needs no directory.
 		b.call("the new root", "pivot_root", Str("."), Str("."))
-		b.call("the host's mounts are not touched by what follows", "mount", Int(0), Str("."), Int(0), Flags(msSlave|msRec), Int(0))
+		if shared {
+			// Everywhere else the old tree was cut off at the beginning. By
+			// descriptor: "." is the new root here, while umount2(2) goes on to
+			// what is mounted over it.
+			b.setattr("the host's mounts are not touched by what follows", old, atRecursive, 0, 0, msSlave)
+		}
 		b.call("the old root goes", "umount2", Str("."), Int(mntDetach))
 	}
 	b.call("", "chdir", Str("/"))
@@ -403,10 +423,14 @@ func (b *builder) label(in *Input, p *specs.Process) {
 
 // talk stops the child until the parent has done its part.
 func (b *builder) talk(why string, code uint32) {
+	b.tell(why, code)
+	b.call(why, "read", fileSync, make(Bytes, 1), Int(1)).Want = 1
+}
+
+func (b *builder) tell(why string, code uint32) {
 	record := make(Bytes, recordSize)
 	put32(record, code)
 	b.call(why, "write", fileSync, record, Int(recordSize)).Want = recordSize
-	b.call(why, "read", fileSync, make(Bytes, 1), Int(1)).Want = 1
 }
 
 // gate parks the child. Before it, the parent has saved the pid, so whoever
@@ -427,5 +451,5 @@ const (
 	codeHooks  uint32 = 0xfffffffd
 	codeMap    uint32 = 0xfffffffc
 	codeFork   uint32 = 0xfffffffb // value: the pid that goes on
-	codeLowest uint32 = 0xfffffff0
+	codeBorn   uint32 = 0xfffffffa
 )

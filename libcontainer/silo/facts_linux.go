@@ -107,6 +107,9 @@ func (f *Facts) mountSources(in *Input) error {
 // root, so nothing depends on this reading staying true.
 func (f *Facts) danglingTargets(root int, mounts []specs.Mount) {
 	for i := range mounts {
+		if mounts[i].Type == "proc" || mounts[i].Type == "sysfs" {
+			continue // their mount points may not lead over links at all
+		}
 		dst := path.Clean("/" + mounts[i].Destination)
 		if linkless(root, dst) {
 			continue

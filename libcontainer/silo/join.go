@@ -9,9 +9,7 @@ import (
 func CompileExec(in *Input, p *specs.Process) (*Plan, error) {
 	b := &builder{plan: &Plan{Steps: make([]Step, 0, 96)}}
 	cred := b.credentials(p, in.Facts.Grantable)
-	b.call("", callLet, fileSync)
-	b.call("only the parent holds its end", "close", fileParent)
-	b.streams(in)
+	b.begin(in)
 	b.enterContainer(in)
 	b.call("", "setsid")
 	b.root = b.save("the container's root", "openat2", Int(atFdcwd), Str("/"), inside(oPath, 0), Int(sizeofHow))
@@ -45,9 +43,7 @@ func CompileExec(in *Input, p *specs.Process) (*Plan, error) {
 // container's).
 func CompileHook(in *Input, h specs.Hook) *Plan {
 	b := &builder{plan: &Plan{Steps: make([]Step, 0, 16)}}
-	b.call("", callLet, fileSync)
-	b.call("only the parent holds its end", "close", fileParent)
-	b.streams(in)
+	b.begin(in)
 	b.enterContainer(in)
 	b.call("", "setsid")
 	args := h.Args

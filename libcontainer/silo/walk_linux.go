@@ -7,8 +7,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Go's own fork hooks: they stop the world's signals around a raw clone, so
-// the child starts with none pending and none handled.
+// Go's own fork hooks: they hold back the signals around a raw clone, so the
+// child starts with none pending and none handled.
 //
 //go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
 func runtimeBeforeFork()
@@ -18,6 +18,18 @@ func runtimeAfterFork()
 
 //go:linkname runtimeAfterForkInChild syscall.runtime_AfterForkInChild
 func runtimeAfterForkInChild()
+
+// The thread that clones may be held until the child executes its program. To
+// Go's scheduler and collector it is in a system call.
+//
+//go:linkname entersyscall runtime.entersyscall
+func entersyscall()
+
+//go:linkname exitsyscall runtime.exitsyscall
+func exitsyscall()
+
+//go:noescape
+func rawVfork(trap, a1, a2 uintptr) (r1, errno uintptr)
 
 // op is a Step laid out for the child: numbers and addresses only.
 type op struct {
@@ -56,19 +68,37 @@ type cloneArgs struct {
 }
 
 // spawn clones and lets the child walk ops. report is the register that holds
-// the descriptor for error records. Between clone and execve the child shares
-// nothing but memory pages with a Go program: it may not allocate, grow its
-// stack, lock or be preempted, hence RawSyscall and the pragmas.
+// the descriptor for error records.
+//
+// With CLONE_VM|CLONE_VFORK in the flags the child borrows this process's
+// memory instead of a copy of its page tables, and the thread comes back when
+// the child has executed the program or has died; a parked child keeps it.
 //
 //go:noinline
 //go:norace
 //go:nocheckptr
-func spawn(c *cloneArgs, ops []op, report *uintptr) (pid int, errno syscall.Errno) {
+func spawn(c *cloneArgs, ops []op, report *uintptr) syscall.Errno {
 	runtimeBeforeFork()
-	r, _, e := syscall.RawSyscall(unix.SYS_CLONE3, uintptr(unsafe.Pointer(c)), unsafe.Sizeof(*c), 0)
-	if e != 0 || r != 0 {
-		runtimeAfterFork()
-		return int(r), e
+	entersyscall()
+	_, errno := cloneAndWalk(c, ops, report)
+	runtimeAfterFork()
+	exitsyscall()
+	return syscall.Errno(errno)
+}
+
+// cloneAndWalk returns in the parent only, at once, so that the child may use
+// the stack from here on. Between clone and execve the child shares nothing
+// but memory with a Go program: it may not allocate, grow its stack, lock or
+// be preempted, hence raw system calls and the pragmas.
+//
+//go:nosplit
+//go:noinline
+//go:norace
+//go:nocheckptr
+func cloneAndWalk(c *cloneArgs, ops []op, report *uintptr) (pid, errno uintptr) {
+	pid, errno = rawVfork(unix.SYS_CLONE3, uintptr(unsafe.Pointer(c)), unsafe.Sizeof(*c))
+	if errno != 0 || pid != 0 {
+		return
 	}
 	runtimeAfterForkInChild()
 	walk(ops, report)
