@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command conformance runs the 58 validation programs of
 // opencontainers/runtime-tools, unmodified, against wrun and its peers, prints
 // one table and compares wrun's column with expected.json.
