@@ -64,6 +64,7 @@ func (l *logger) fail(err error) {
 	if hint := libcontainer.Hint(err); hint != "" {
 		msg += " (" + hint + ")"
 	}
+	msg = bounded(msg)
 	if l.path == "" && !l.json {
 		toStderr(msg)
 		return
@@ -73,6 +74,21 @@ func (l *logger) fail(err error) {
 	if l.path != "" {
 		toStderr(msg)
 	}
+}
+
+// longest is how many bytes of a message are written: conmon reads 8191 of all
+// that a runtime says, and the cause stands at the end.
+const longest = 8000
+
+// bounded takes the middle out of a message that is too long; a config.json may
+// hold a program's name of any length.
+func bounded(msg string) string {
+	if len(msg) <= longest {
+		return msg
+	}
+	const gap = " […] "
+	half := (longest - len(gap)) / 2
+	return strings.ToValidUTF8(msg[:half], "") + gap + strings.ToValidUTF8(msg[len(msg)-half:], "")
 }
 
 func toStderr(msg string) {

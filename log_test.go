@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"wrun/libcontainer"
 )
@@ -52,6 +53,16 @@ func TestWarningsInJSON(t *testing.T) {
 	}
 	if lines := strings.Split(string(data), "\n"); len(lines) != 3 || !strings.Contains(lines[1], `"level":"warning","msg":"second"`) {
 		t.Errorf("%q", lines)
+	}
+}
+
+func TestBounded(t *testing.T) {
+	if got := bounded("short"); got != "short" {
+		t.Errorf("%q", got)
+	}
+	got := bounded("begin " + strings.Repeat("ä", 1<<16) + " end")
+	if len(got) > longest || !strings.HasPrefix(got, "begin ää") || !strings.HasSuffix(got, "ä end") || !utf8.ValidString(got) {
+		t.Errorf("%d bytes: %.20q", len(got), got)
 	}
 }
 
