@@ -17,15 +17,14 @@ type foreground struct {
 	rest    *time.Timer // collects the rarer signals
 }
 
-// newForeground starts to collect the signals that people and engines send.
+// newForeground starts to collect the signals that end wrun.
 // Those that come before the process runs wait for it.
 //
 // Only those: Go takes some 15 µs to take over one signal, so all 62 would be
 // a tenth of a short container's time. attach collects the rest.
 func newForeground() *foreground {
 	f := &foreground{signals: make(chan os.Signal, 64)}
-	signal.Notify(f.signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGTERM,
-		syscall.Signal(sigusr1), syscall.Signal(sigusr2), syscall.Signal(sigwinch))
+	signal.Notify(f.signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	return f
 }
 
@@ -72,8 +71,6 @@ func (f *foreground) end() {
 
 // Linux's numbers.
 const (
-	sigusr1  = 10
-	sigusr2  = 12
 	sigpipe  = 13
 	sigwinch = 28
 )

@@ -3,6 +3,9 @@
 // work. Each command is one file; this one holds what they share: the global
 // options, and the one place where an error becomes a log line, a line on
 // stderr and an exit code.
+//
+//go:debug containermaxprocs=0
+//go:debug updatemaxprocs=0
 package main
 
 import (

@@ -76,5 +76,8 @@ func (r *Runtime) Update(ctx context.Context, id string, edit func(*specs.LinuxR
 	if err := edit(&limits); err != nil {
 		return err
 	}
-	return u.Update(ctx, &limits)
+	// Also after a failure: the host may have come half way.
+	err = u.Update(ctx, &limits)
+	c.keep()
+	return errors.Join(err, save(c.dir, c.facts))
 }

@@ -55,9 +55,15 @@ func (r *Runtime) prepare(id string, o CreateOptions) (*Config, *bundle.Bundle, 
 // Create makes container id and parks it before its program. On error nothing
 // is left and the id is free.
 func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) error {
-	c, _, err := r.create(ctx, id, o)
+	c, u, err := r.create(ctx, id, o)
 	if err != nil {
 		return err
+	}
+	if s, ok := c.sys.(Settler); ok {
+		if err := s.Settle(); err != nil {
+			c.abandon(u)
+			return err
+		}
 	}
 	c.lock.release()
 	return nil
@@ -124,6 +130,7 @@ func (r *Runtime) create(ctx context.Context, id string, o CreateOptions) (_ *co
 	u.push(func() error { return c.sys.Close(calm) })
 	fault(FaultCreateBuilt)
 
+	c.keep()
 	if len(c.facts.Handle) == 0 {
 		return nil, nil, fmt.Errorf("creating container %s: its host recorded no handle", id)
 	}
@@ -160,6 +167,13 @@ func newFacts(cfg *Config) *facts {
 		f.Hooks = len(h.StartContainer)+len(h.Poststart)+len(h.Poststop) > 0
 	}
 	return f
+}
+
+// keep takes over what the host knows by now; the next save has it.
+func (c *container) keep() {
+	if k, ok := c.sys.(Keeper); ok {
+		c.facts.Handle = k.Handle()
+	}
 }
 
 // record saves the host's handle before the side effect it speaks of. The

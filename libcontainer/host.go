@@ -60,6 +60,19 @@ type Updater interface {
 	Update(ctx context.Context, r *specs.LinuxResources) error
 }
 
+// Keeper is a System whose handle may say more than what was recorded last:
+// the core saves it when Create and Update have returned.
+type Keeper interface {
+	Handle() Handle
+}
+
+// Settler is a System that still ends with the process that created it when
+// Create returns. The core settles it once its facts are complete on disk, so
+// a creator that dies before leaves nothing running. Start implies Settle.
+type Settler interface {
+	Settle() error
+}
+
 // Meter reads the container's resource usage: a value that marshals into the
 // "data" object of `wrun events --stats`, in runc's shape.
 type Meter interface {

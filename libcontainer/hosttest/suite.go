@@ -163,6 +163,15 @@ func (b *bench) createWith(io libcontainer.Stdio, args ...string) *made {
 		b.Fatalf("create: %v", err)
 	}
 	m.System = sys
+	if k, ok := sys.(libcontainer.Keeper); ok {
+		m.handles = append(m.handles, k.Handle())
+	}
+	if s, ok := sys.(libcontainer.Settler); ok {
+		if err := s.Settle(); err != nil {
+			m.close()
+			b.Fatalf("settle: %v", err)
+		}
+	}
 	if len(m.handles) == 0 {
 		b.Error("create recorded no handle")
 	}

@@ -64,7 +64,8 @@ func (h *handle) parked() (bool, error) {
 }
 
 // open lets the parked child go and waits until it has executed the program.
-func (h *handle) open(ctx context.Context) error {
+// settle comes when the byte is in the gate.
+func (h *handle) open(ctx context.Context, settle func() error) error {
 	result, err := unix.Open(filepath.Join(h.Dir, resultName), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open the start gate's answer: %w", err)
@@ -81,6 +82,9 @@ func (h *handle) open(ctx context.Context) error {
 	unix.Close(gate)
 	if err != nil {
 		return fmt.Errorf("open the start gate: %w", err)
+	}
+	if err := settle(); err != nil {
+		return err
 	}
 	code, value, said, err := readRecord(ctx, result, startPatience)
 	if err != nil || !said {

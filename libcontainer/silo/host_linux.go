@@ -224,7 +224,6 @@ func (b *birth) deliver(ctx context.Context) error {
 		b.system.child = nil
 		return err
 	}
-	child.close()
 	return sendPidfd(b.io.PidfdSocket, child.pidfd)
 }
 
@@ -258,7 +257,7 @@ func (b *birth) accompany(ctx context.Context, c *child) error {
 		case said && code == codeHooks:
 			err = b.config.Namespaces(ctx, c.pid, b.system.insideHook(b.in))
 		case said && code == codeReady:
-			return c.ack()
+			return nil // the answer is Settle
 		default:
 			p := &specs.Process{}
 			if b.in.Spec.Process != nil {
@@ -287,6 +286,11 @@ func (b *birth) remember(c *child) error {
 		if err := writeProc(c.pid, "oom_score_adj", strconv.Itoa(*p.OOMScoreAdj)); err != nil {
 			return fmt.Errorf("process.oomScoreAdj: %w", err)
 		}
+	}
+	if !b.in.Hooks {
+		// The core saves it with the facts: until then the child ends with
+		// this process, or is found in its cgroup.
+		return nil
 	}
 	return b.config.Record(h.encode())
 }

@@ -84,7 +84,18 @@ func (s *system) Live(context.Context) (libcontainer.Live, error) {
 	return l, err
 }
 
-func (s *system) Start(ctx context.Context) error { return s.h.open(ctx) }
+// Settle answers the parked child that it may live on without this process.
+func (s *system) Settle() error {
+	if s.child == nil || s.child.sync < 0 {
+		return nil
+	}
+	defer s.child.close()
+	return s.child.ack()
+}
+
+// Start opens the gate before it settles the child: a run's child then finds
+// both open and is not halted in between.
+func (s *system) Start(ctx context.Context) error { return s.h.open(ctx, s.Settle) }
 
 func (s *system) Signal(ctx context.Context, sig int, all bool) error {
 	if all {

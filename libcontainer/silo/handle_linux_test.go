@@ -1,0 +1,50 @@
+package silo
+
+import (
+	"encoding/json"
+	"reflect"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/libcontainer/silo/cgroup"
+)
+
+// TestHandleIsWhatJSONWrites: the handle that was written by hand is read back
+// whole, and is what encoding/json would have written.
+func TestHandleIsWhatJSONWrites(t *testing.T) {
+	for name, h := range map[string]*handle{
+		"empty": {Dir: "/run/wrun/x"},
+		"full": {
+			Dir: `/run/"odd" \\ dir/ü\n`,
+			Group: &cgroup.Group{Path: "/a", Dirs: []cgroup.Dir{
+				{Controllers: "cpu,cpuacct", Mount: "/sys/fs/cgroup/cpu", Path: "/b", Made: 2}, {Mount: "/m"},
+			}},
+			Pid: 7, Start: 1 << 60, Gate: 300, After: []string{"fcntl", "execveat"},
+			Namespaces: []specs.LinuxNamespaceType{specs.PIDNamespace, specs.MountNamespace},
+			Program:    "sh", HostRoot: "/rootfs", HostMount: 99,
+		},
+		"empty group": {Dir: "/d", Group: &cgroup.Group{Path: "/", Dirs: []cgroup.Dir{}}},
+	} {
+		raw := h.encode()
+		back, err := decodeHandle(raw)
+		if err != nil {
+			t.Errorf("%s: %v\n%s", name, err, raw)
+			continue
+		}
+		if !reflect.DeepEqual(back, h) {
+			t.Errorf("%s: read back %+v, wrote %+v", name, back, h)
+		}
+		var ours, theirs any
+		want, err := json.Marshal(h)
+		if err == nil {
+			err = json.Unmarshal(want, &theirs)
+		}
+		if err == nil {
+			err = json.Unmarshal(raw, &ours)
+		}
+		if err != nil || !reflect.DeepEqual(ours, theirs) {
+			t.Errorf("%s: %v\nours   %s\ntheirs %s", name, err, raw, want)
+		}
+	}
+}
