@@ -66,8 +66,7 @@ func (b *builder) become(in *Input, p *specs.Process, c credentials, filter *sec
 	b.call("process.user.umask", "umask", Int(umask))
 	early := c.permitted
 	if filter != nil && !p.NoNewPrivileges {
-		// seccomp(2): without no_new_privs a filter needs CAP_SYS_ADMIN; it is
-		// given up by the last capset.
+		// seccomp(2): without no_new_privs a filter needs CAP_SYS_ADMIN.
 		early |= 1 << capSysAdmin & in.Facts.Grantable
 	}
 	b.capset("process.capabilities", credentials{effective: early, permitted: early, inheritable: c.inheritable})
@@ -207,9 +206,14 @@ func (b *builder) execute(in *Input, p *specs.Process, c credentials, filter *se
 	b.call("no descriptor of wrun's reaches the program", "close_range", Int(first), Int(0xffffffff), Int(closeRangeCloexec))
 	b.call("the stub reports a failed exec, then closes it", "fcntl", Slot(0), Int(fSetfd), Int(0))
 	if filter != nil && !p.NoNewPrivileges {
+		// The last but the execve: no capset(2) that the filter would have to
+		// allow. The CAP_SYS_ADMIN lent for it ends with the execve, which
+		// gives root the bounding set and others the ambient one
+		// (capabilities(7), "Transformation of capabilities during execve()").
 		b.call("linux.seccomp", "seccomp", Int(seccompSetFilter), Flags(filter.Flags), Filter{encode(filter.Program)})
+	} else {
+		b.capset("process.capabilities", c)
 	}
-	b.capset("process.capabilities", c)
 	b.call("process.args", "execveat", fileStub, Str(""), Argv{Words: p.Args, Program: program}, Argv{Words: in.Env}, Flags(atEmptyPath))
 }
 
