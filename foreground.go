@@ -17,11 +17,12 @@ type foreground struct {
 	rest    *time.Timer // collects the rarer signals
 }
 
-// newForeground starts to collect the signals that end wrun.
-// Those that come before the process runs wait for it.
+// newForeground starts to collect the signals that end wrun. Those that come
+// before the process runs wait for it.
 //
 // Only those: Go takes some 15 µs to take over one signal, so all 62 would be
-// a tenth of a short container's time. attach collects the rest.
+// a tenth of a short container's time. attach collects the others, those that
+// programs use at once and the rare ones when the program has settled.
 func newForeground() *foreground {
 	f := &foreground{signals: make(chan os.Signal, 64)}
 	signal.Notify(f.signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
@@ -46,6 +47,7 @@ func (f *foreground) console() (*os.File, error) {
 func (f *foreground) attach(p libcontainer.Process) {
 	f.rest = time.AfterFunc(settled, func() { signal.Notify(f.signals, collected()...) })
 	go func() {
+		signal.Notify(f.signals, syscall.SIGQUIT, syscall.Signal(sigusr1), syscall.Signal(sigusr2), syscall.Signal(sigwinch))
 		for s := range f.signals {
 			number, ok := s.(syscall.Signal)
 			switch {
@@ -71,6 +73,8 @@ func (f *foreground) end() {
 
 // Linux's numbers.
 const (
+	sigusr1  = 10
+	sigusr2  = 12
 	sigpipe  = 13
 	sigwinch = 28
 )
