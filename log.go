@@ -64,7 +64,7 @@ func (l *logger) fail(err error) {
 	if hint := libcontainer.Hint(err); hint != "" {
 		msg += " (" + hint + ")"
 	}
-	msg = bounded(msg)
+	msg = plain(bounded(msg))
 	if l.path == "" && !l.json {
 		toStderr(msg)
 		return
@@ -89,6 +89,29 @@ func bounded(msg string) string {
 	const gap = " […] "
 	half := (longest - len(gap)) / 2
 	return strings.ToValidUTF8(msg[:half], "") + gap + strings.ToValidUTF8(msg[len(msg)-half:], "")
+}
+
+// plain escapes control characters: names in a config.json can hold any, and
+// would start a line of their own or speak to the operator's terminal. A line
+// indented by two spaces is the list of a configuration's problems.
+func plain(msg string) string {
+	control := func(i int) bool {
+		c := msg[i]
+		return c < ' ' && (c != '\n' || !strings.HasPrefix(msg[i+1:], "  ")) || c == 0x7f
+	}
+	var b []byte
+	done := 0
+	for i := range len(msg) {
+		if control(i) {
+			quoted := strconv.QuoteToASCII(msg[i : i+1])
+			b = append(append(b, msg[done:i]...), quoted[1:len(quoted)-1]...)
+			done = i + 1
+		}
+	}
+	if done == 0 {
+		return msg
+	}
+	return string(append(b, msg[done:]...))
 }
 
 func toStderr(msg string) {

@@ -56,6 +56,20 @@ func TestWarningsInJSON(t *testing.T) {
 	}
 }
 
+func TestPlain(t *testing.T) {
+	for in, want := range map[string]string{
+		"short":                           "short",
+		"2 problems\n  one\n  two":        "2 problems\n  one\n  two",
+		"a\nwrun: forged":                 `a\nwrun: forged`,
+		"\x1b[2Jä\tb\x7f\n":               `\x1b[2Jä\tb\x7f\n`,
+		"program \"a\\b\" stays as it is": "program \"a\\b\" stays as it is",
+	} {
+		if got := plain(in); got != want {
+			t.Errorf("plain(%q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
 func TestBounded(t *testing.T) {
 	if got := bounded("short"); got != "short" {
 		t.Errorf("%q", got)

@@ -88,7 +88,8 @@ func ExecHook(ctx context.Context, h specs.Hook, state []byte) error {
 	if !errors.As(err, &exit) {
 		return err // it did not even start: os/exec names the path
 	}
-	return fmt.Errorf("%w, stdout: %s, stderr: %s", err, stdout.text(), stderr.text())
+	// Not wrapped: main would find an ExitCode method and end with the hook's code.
+	return fmt.Errorf("%v, stdout: %s, stderr: %s", err, stdout.text(), stderr.text())
 }
 
 // head keeps the beginning of what is written to it.

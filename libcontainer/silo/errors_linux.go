@@ -77,10 +77,13 @@ func hint(s *Step, errno unix.Errno) string {
 		return "the mount point does not exist and the file system it would be made in is read-only"
 	case s.Call == "mknodat" && errno == unix.EPERM:
 		return "a user namespace cannot make device nodes; bind the host's instead"
+	case s.Call == "move_mount" && errno == unix.EINVAL:
+		return "a directory is not mounted onto a file, nor what is not a directory onto one"
 	case s.Call == "seccomp" && errno == unix.EINVAL:
 		return "the kernel does not know one of the filter's flags or actions"
 	}
 	return ""
 }
 
-var errDied = errors.New("the process died before it could say why")
+var errDied = libcontainer.WithHint(errors.New("the process died before it could say why"),
+	"a memory limit that is too low for its start does that, or a seccomp filter that forbids it")

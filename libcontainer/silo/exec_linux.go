@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"os"
@@ -265,7 +266,7 @@ func (s *system) runHook(ctx context.Context, spec *specs.Spec, h specs.Hook, st
 	if err != nil {
 		return err
 	}
-	if err := v.accompany(ctx, child, nil); err != nil {
+	if err := v.accompany(ctx, child, &specs.Process{Args: []string{h.Path}}); err != nil {
 		child.kill()
 		return err
 	}
@@ -278,7 +279,7 @@ func (s *system) runHook(ctx context.Context, spec *specs.Spec, h specs.Hook, st
 	if code != 0 {
 		text := make([]byte, 4096)
 		n, _ := out.ReadAt(text, 0)
-		return fmt.Errorf("exit status %d, output: %s", code, text[:n])
+		return fmt.Errorf("exit status %d, output: %s", code, bytes.TrimSpace(text[:n]))
 	}
 	return nil
 }

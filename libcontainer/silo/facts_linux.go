@@ -249,7 +249,8 @@ func mountID(at string) (uint64, error) {
 // config.json says: config-linux.md, "The runtime MUST generate an error if
 // path is not associated with a namespace of type type".
 func joinable(n *specs.LinuxNamespace) (int, error) {
-	fd, err := unix.Open(n.Path, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	// The path may be anything: opening a fifo would wait, a terminal be taken.
+	fd, err := unix.Open(n.Path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return -1, fmt.Errorf("open namespace %s of type %s: %w", n.Path, n.Type, err)
 	}

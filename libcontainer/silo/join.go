@@ -50,7 +50,7 @@ func CompileHook(in *Input, h specs.Hook) *Plan {
 	if len(args) == 0 {
 		args = []string{h.Path}
 	}
-	program := b.save("hook", callLet, Str(h.Path))
+	program := b.program(&specs.Process{Args: []string{h.Path}})
 	b.talk("the parent knows the process", codeReady)
 	b.execute(in, &specs.Process{Args: args, NoNewPrivileges: true}, credentials{
 		effective: in.Facts.Grantable, permitted: in.Facts.Grantable,
