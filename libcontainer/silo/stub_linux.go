@@ -20,10 +20,12 @@ import (
 // one execve of a page.
 //
 // The stub's stack: argc, the program's path, the program's argv, NULL, envp.
-// It makes the report descriptor close-on-exec, loads the seccomp filter if
-// there is one (the last call but execve, so a filter needs to allow nothing
-// that wrun itself would need), executes, and on failure writes one record
-// (codeStub, errno) to the report descriptor.
+// It makes the report descriptor close-on-exec. Where there is none, a script's
+// "#!/proc/self/exe" has called the stub, which ends: it would execute itself
+// for ever. It loads the seccomp filter if there is one (the last call but
+// execve, so a filter needs to allow nothing that wrun itself would need),
+// executes, and on failure writes one record (codeStub, errno) to the report
+// descriptor.
 
 const (
 	stubBase   = 0x400000 // where it is mapped, well above vm.mmap_min_addr
