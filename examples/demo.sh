@@ -8,7 +8,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 wrun=${WRUN:-$here/../bin/wrun}
 
 if [ "$(id -u)" != 0 ]; then
-	echo "demo: the containers shown here need root: run \`sudo make demo\`" >&2
+	echo "demo: the containers shown here need root: run \`sudo examples/demo.sh\`" >&2
 	exit 1
 fi
 sh "$here/../tests/setup.sh" busybox-static procps

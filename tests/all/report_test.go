@@ -99,6 +99,9 @@ func TestReasons(t *testing.T) {
 	if len(groups) != 2 || groups[0].reason != "y" || len(groups[0].tests) != 2 {
 		t.Errorf("got %+v", groups)
 	}
+	if got := reasonOf("    testscript.go:9: > [!x] skip 'no x'\n--- SKIP: TestScript/a\n"); got != "no x" {
+		t.Errorf("a script's reason: %q", got)
+	}
 	if got := reasonOf("--- SKIP: TestX\n"); got != "no reason given" {
 		t.Errorf("a silent skip's reason: %q", got)
 	}

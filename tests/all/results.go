@@ -171,6 +171,9 @@ func reasonOf(output string) string {
 	if place, said, found := strings.Cut(reason, ": "); found && strings.Contains(place, ".go:") {
 		reason = said
 	}
+	if _, said, found := strings.Cut(reason, " skip '"); found && reason[0] == '>' { // testscript shows the line
+		reason = strings.TrimSuffix(said, "'")
+	}
 	if reason == "" {
 		return "no reason given"
 	}
