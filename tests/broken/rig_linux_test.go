@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"wrun/tests/container"
 	"wrun/tests/leftovers"
 )
@@ -58,6 +60,7 @@ type place struct {
 	host   string   // a directory of the host's that a container must not change
 	args   []string // more flags of create
 	whole  bool     // the flaw wrote config.json itself, or there is none
+	alive  bool     // the container exists already and lives on
 	before *leftovers.Snapshot
 }
 
@@ -104,11 +107,15 @@ func (p *place) ready() {
 
 func (p *place) clean(what string) {
 	p.Helper()
-	if s := p.wrun.State(p.T, p.id); s != "" {
-		p.Errorf("%s: the container exists, %s", what, s)
+	want := specs.ContainerState("")
+	if p.alive {
+		want = specs.StateRunning
+	}
+	if s := p.wrun.State(p.T, p.id); s != want {
+		p.Errorf("%s: the container is %q, want %q", what, s, want)
 	}
 	p.before.Check(p.T, what)
-	if p.Failed() { // do not let one flaw's rest spoil the next
+	if p.Failed() && !p.alive { // do not let one flaw's rest spoil the next
 		p.wrun.Run(p.T, "delete", "--force", p.id)
 	}
 }

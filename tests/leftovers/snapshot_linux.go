@@ -65,6 +65,26 @@ func (s *Snapshot) Check(t testing.TB, what string) time.Duration {
 	}
 }
 
+// Processes waits until this process has no descendants any more, and fails
+// the test for those that do not end by themselves.
+func Processes(t testing.TB, what string) {
+	t.Helper()
+	for begin := time.Now(); ; time.Sleep(2 * time.Millisecond) {
+		reap()
+		now, err := processes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(now) == 0 {
+			return
+		}
+		if time.Since(begin) > Settle {
+			t.Errorf("%s: left: %q", what, now)
+			return
+		}
+	}
+}
+
 // missing lists what a has and b has not.
 func missing(a, b []string) []string {
 	count := map[string]int{}
