@@ -4,6 +4,10 @@
 GO ?= go
 COMMIT ?= $(shell git rev-parse HEAD 2>/dev/null || echo unknown)
 
+# git refuses to answer root about a user's clone, and go build then fails. The
+# commit comes from above.
+export GOFLAGS := $(GOFLAGS) -buildvcs=false
+
 # The tag leaves out cli/v2's generator of manual pages, whose initialisation
 # costs every call of wrun about 1 ms.
 TAGS := urfave_cli_no_docs
