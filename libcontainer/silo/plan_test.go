@@ -1,0 +1,344 @@
+package silo
+
+import (
+	"flag"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/libcontainer/silo/cgroup"
+	"wrun/libcontainer/silo/seccomp"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// golden compares got with testdata/<name>.golden, or writes it.
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	file := filepath.Join("testdata", name+".golden")
+	if *update {
+		if err := os.MkdirAll("testdata", 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatalf("%v; go test -update writes it", err)
+	}
+	if got != string(want) {
+		t.Errorf("differs from %s (go test -update accepts it):\n%s", file, difference(string(want), got))
+	}
+}
+
+// listing is a plan's text without what shifts when a step is added: numbers of
+// steps and registers.
+func listing(p *Plan) string {
+	text := regexp.MustCompile(`(?m)^ *\d+  `).ReplaceAllString(p.String(), "  ")
+	return regexp.MustCompile(`\$\d+`).ReplaceAllString(text, "$$")
+}
+
+// difference is the lines only a has, marked by -, and those only b has,
+// marked by +, in order.
+func difference(a, b string) string {
+	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
+	longest := make([][]int, len(x)+1) // of the common subsequence of x[i:] and y[j:]
+	for i := range longest {
+		longest[i] = make([]int, len(y)+1)
+	}
+	for i := len(x) - 1; i >= 0; i-- {
+		for j := len(y) - 1; j >= 0; j-- {
+			if x[i] == y[j] {
+				longest[i][j] = longest[i+1][j+1] + 1
+			} else {
+				longest[i][j] = max(longest[i+1][j], longest[i][j+1])
+			}
+		}
+	}
+	var out strings.Builder
+	for i, j := 0, 0; i < len(x) || j < len(y); {
+		switch {
+		case i < len(x) && j < len(y) && x[i] == y[j]:
+			i, j = i+1, j+1
+		case j == len(y) || i < len(x) && longest[i+1][j] >= longest[i][j+1]:
+			out.WriteString("-" + x[i] + "\n")
+			i++
+		default:
+			out.WriteString("+" + y[j] + "\n")
+			j++
+		}
+	}
+	return out.String()
+}
+
+// ordinary is the Input that TestPlans varies.
+func ordinary() *Input {
+	s := defaultSpec("/bundle/rootfs", "sh", "-c", "true")
+	return &Input{ID: "c1", Bundle: "/bundle", Spec: s, Env: append(s.Process.Env, "HOME=/"), Facts: TypicalFacts()}
+}
+
+// v1 is a machine with cgroup v1, with some of its hierarchies.
+func v1(in *Input) {
+	in.Facts.Unified, in.Facts.Tasks = false, 2
+	in.Facts.Cgroups = []cgroup.Mount{
+		{Name: "cpu,cpuacct", Type: "cgroup", Source: "/sys/fs/cgroup/cpu,cpuacct/c1", Data: "cpu,cpuacct", Aliases: []string{"cpu", "cpuacct"}},
+		{Name: "systemd", Type: "cgroup", Source: "/sys/fs/cgroup/systemd/c1", Data: "none,name=systemd"},
+	}
+}
+
+func (in *Input) set(kind specs.LinuxNamespaceType, path string) {
+	list := []specs.LinuxNamespace{}
+	for _, n := range in.Spec.Linux.Namespaces {
+		if n.Type != kind {
+			list = append(list, n)
+		}
+	}
+	in.Spec.Linux.Namespaces = append(list, specs.LinuxNamespace{Type: kind, Path: path})
+}
+
+func (in *Input) unset(kind specs.LinuxNamespaceType) {
+	in.set(kind, "")
+	n := in.Spec.Linux.Namespaces
+	in.Spec.Linux.Namespaces = n[:len(n)-1]
+}
+
+func filterOf(t *testing.T) *seccomp.Filter {
+	t.Helper()
+	f, _, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86_64},
+		Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.ActErrno}}}, "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
+// TestPlans: the ordinary container's plan in full, and what each wish makes
+// different in it.
+func TestPlans(t *testing.T) {
+	base, err := Compile(ordinary())
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPlan(t, base)
+	golden(t, "default", base.String())
+	mount := func(m ...specs.Mount) func(*Input) {
+		return func(in *Input) { in.Spec.Mounts = append(in.Spec.Mounts, m...) }
+	}
+	for _, c := range []struct {
+		name string
+		edit func(*Input)
+	}{
+		{"terminal", func(in *Input) {
+			in.Spec.Process.Terminal = true
+			in.Spec.Process.ConsoleSize = &specs.Box{Height: 24, Width: 300}
+			in.Spec.Process.User.UID = 5
+		}},
+		{"user namespace", func(in *Input) { in.set(specs.UserNamespace, "") }},
+		{"joined namespaces", func(in *Input) {
+			for _, n := range namespaceOrder {
+				in.set(specs.LinuxNamespaceType(n.kind), "/proc/1/ns/"+n.proc)
+			}
+		}},
+		{"joined user namespace", func(in *Input) { in.set(specs.UserNamespace, "/u") }},
+		{"joined pid namespace", func(in *Input) { in.set(specs.PIDNamespace, "/p") }},
+		{"joined time namespace", func(in *Input) { in.set(specs.TimeNamespace, "/t") }},
+		{"time namespace", func(in *Input) {
+			in.set(specs.TimeNamespace, "")
+			in.Spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{"monotonic": {Secs: -5, Nanosecs: 7}, "boottime": {Secs: 9}}
+		}},
+		{"no mount namespace", func(in *Input) { in.unset(specs.MountNamespace) }},
+		{"no namespaces", func(in *Input) { in.Spec.Linux.Namespaces = nil }},
+		{"no pivot", func(in *Input) { in.NoPivot = true }},
+		{"no keyring", func(in *Input) { in.NoNewKeyring = true }},
+		{"hooks", func(in *Input) { in.Hooks = true }},
+		{"no process", func(in *Input) { in.Spec.Process, in.Env = nil, nil }},
+		{"streams and preserved descriptors", func(in *Input) { in.Streams, in.Preserve = [3]bool{true, false, true}, 2 }},
+		{"cgroup v1", v1},
+		{"cgroup v1 without cgroup namespace", func(in *Input) { v1(in); in.unset(specs.CgroupNamespace) }},
+		{"cgroup v2 without cgroup namespace", func(in *Input) { in.unset(specs.CgroupNamespace) }},
+		{"seccomp with noNewPrivileges", func(in *Input) { in.Filter = filterOf(t) }},
+		{"seccomp without noNewPrivileges", func(in *Input) { in.Filter = filterOf(t); in.Spec.Process.NoNewPrivileges = false }},
+		{"bind read-only", mount(specs.Mount{Destination: "/m", Source: "/src", Options: []string{"bind", "ro", "nosuid"}})},
+		{"rbind with propagation", mount(specs.Mount{Destination: "/m", Type: "bind", Source: "rel", Options: []string{"rbind", "rw", "rslave", "shared"}})},
+		{"bind of a file", func(in *Input) {
+			mount(specs.Mount{Destination: "/etc/hosts", Source: "/src/hosts", Options: []string{"bind"}})(in)
+			in.Facts.NotDir = map[string]bool{"/src/hosts": true}
+		}},
+		{"bind read-only all the way down", mount(specs.Mount{Destination: "/m", Source: "/src", Options: []string{"rbind", "rro", "rnosuid", "noatime"}})},
+		{"tmpfs", mount(specs.Mount{Destination: "/m", Type: "tmpfs", Source: "tmpfs", Options: []string{"size=1m", "ro", "noexec", "mode=700", "unbindable"}})},
+		{"remount", mount(specs.Mount{Destination: "/m", Type: "tmpfs", Source: "tmpfs", Options: []string{"remount", "ro"}},
+			specs.Mount{Destination: "/m", Options: []string{"bind", "remount", "ro"}})},
+		{"dangling mount point", func(in *Input) {
+			mount(specs.Mount{Destination: "/etc/resolv.conf", Source: "/src", Options: []string{"bind"}})(in)
+			in.Facts.Resolved = map[string]string{"/etc/resolv.conf": "/run/resolv.conf"}
+		}},
+		{"devices", func(in *Input) {
+			mode, id := os.FileMode(0o640), uint32(7)
+			in.Spec.Linux.Devices = []specs.LinuxDevice{
+				{Path: "/dev/fuse", Type: "c", Major: 10, Minor: 229, FileMode: &mode, UID: &id, GID: &id},
+				{Path: "/dev/sub/disk", Type: "b", Major: 259, Minor: 70000}, {Path: "/dev/fifo", Type: "p", Major: 1, Minor: 2},
+				{Path: "/dev/null", Type: "u", Major: 1, Minor: 3, FileMode: &mode},
+			}
+		}},
+		{"dev of the host", func(in *Input) {
+			in.Spec.Mounts = append(in.Spec.Mounts[:1:1], specs.Mount{Destination: "/dev", Source: "/dev", Options: []string{"rbind"}})
+		}},
+		{"rootfs shared", func(in *Input) { in.Spec.Linux.RootfsPropagation = "shared"; in.Facts.RootParent = "/bundle" }},
+		{"rootfs private", func(in *Input) { in.Spec.Linux.RootfsPropagation = "rprivate"; in.Spec.Root.Readonly = false }},
+		{"sysctl", func(in *Input) {
+			in.Spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1", "kernel.shmmni": "9"}
+		}},
+		{"user", func(in *Input) {
+			mask := uint32(0o27)
+			in.Spec.Process.User = specs.User{UID: 5, GID: 6, AdditionalGids: []uint32{7, 8}, Umask: &mask}
+			in.Spec.Process.Capabilities.Inheritable = []string{"CAP_KILL"}
+			in.Spec.Process.Capabilities.Ambient = []string{"CAP_KILL"}
+			in.Spec.Process.Cwd = "/srv"
+		}},
+		{"ungrantable capabilities", func(in *Input) {
+			in.Facts.Grantable = 1 << 5
+			in.Spec.Process.Capabilities.Bounding = append(in.Spec.Process.Capabilities.Bounding, "CAP_TEST")
+		}},
+		{"program with a slash", func(in *Input) { in.Spec.Process.Args = []string{"/bin/true"} }},
+		{"limits", func(in *Input) { in.Spec.Process.Rlimits = nil; in.Facts.OpenFiles = Limit{Soft: 1024, Hard: 4096} }},
+		{"apparmor", func(in *Input) { in.Spec.Process.ApparmorProfile = "p"; in.Facts.AppArmor = true }},
+		{"apparmor absent", func(in *Input) { in.Spec.Process.ApparmorProfile = "p" }},
+		{"personality and io priority", func(in *Input) {
+			in.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+			in.Spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 3}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			in := ordinary()
+			c.edit(in)
+			p, err := Compile(in)
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkPlan(t, p)
+			golden(t, strings.ReplaceAll(c.name, " ", "-"), difference(listing(base), listing(p)))
+			again := ordinary()
+			c.edit(again)
+			if p2, err := Compile(again); err != nil || p2.String() != p.String() {
+				t.Errorf("two equal inputs, two plans (%v)", err)
+			}
+		})
+	}
+}
+
+// TestOtherPlans: a process that enters a container, and a hook.
+func TestOtherPlans(t *testing.T) {
+	in := ordinary()
+	in.Facts.Tasks = 1
+	exec, err := CompileExec(in, in.Spec.Process)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPlan(t, exec)
+	golden(t, "exec", exec.String())
+
+	in = ordinary()
+	in.unset(specs.MountNamespace)
+	in.set(specs.UserNamespace, "")
+	p := *in.Spec.Process
+	p.Terminal, p.Cwd = true, ""
+	other, err := CompileExec(in, &p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPlan(t, other)
+	golden(t, "exec-with-terminal-without-mount-namespace", difference(listing(exec), listing(other)))
+
+	in = &Input{Spec: &specs.Spec{Linux: in.Spec.Linux}, Env: []string{"A=b"}, Facts: TypicalFacts(), Streams: [3]bool{true, true, true}}
+	hook := CompileHook(in, specs.Hook{Path: "/bin/hook", Args: []string{"hook", "x"}})
+	checkPlan(t, hook)
+	golden(t, "hook", hook.String())
+}
+
+func TestUnbuilt(t *testing.T) {
+	for want, edit := range map[string]func(*specs.Spec){
+		"linux.intelRdt":     func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} },
+		"linux.memoryPolicy": func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} },
+		"linux.netDevices":   func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} },
+		"mounts[7] /m: idmapped mounts": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Options: []string{"ridmap"}})
+		},
+		"mounts[7] /m: tmpcopyup": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Options: []string{"tmpcopyup"}})
+		},
+		"mounts[7] /..: the container's":  func(s *specs.Spec) { s.Mounts = append(s.Mounts, specs.Mount{Destination: "/..", Type: "tmpfs"}) },
+		"linux.devices[0] /dev/x: device": func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "x"}} },
+		"process.rlimits[0].type \"CPU\"": func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "CPU"}} },
+	} {
+		in := ordinary()
+		edit(in.Spec)
+		if _, err := Compile(in); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("error %v, want %s…", err, want)
+		}
+	}
+}
+
+// checkPlan: every jump lands inside the plan, every register is written
+// before it is read, and nothing overflows what the walk has room for.
+func checkPlan(t *testing.T, p *Plan) {
+	t.Helper()
+	saved := make([]bool, p.Slots+1)
+	read := func(i int, s Slot) {
+		if s < 0 || int(s) > p.Slots || !saved[s] {
+			t.Errorf("step %d %s reads $%d, which no step before it saves", i, p.Steps[i].text(), s)
+		}
+	}
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		jumps := []int{s.Skip}
+		for _, r := range s.Rescue {
+			jumps = append(jumps, r.Skip)
+		}
+		for _, skip := range jumps {
+			last := i == len(p.Steps)-1 && skip == 0 // the end of the walk
+			if to := i + 1 + skip; skip < 0 || to >= len(p.Steps) && !last {
+				t.Errorf("step %d %s jumps to %d of %d", i, s.text(), to, len(p.Steps))
+			}
+		}
+		if len(s.Rescue) > 3 || len(s.Args) > 6 {
+			t.Errorf("step %d has %d rescues and %d arguments", i, len(s.Rescue), len(s.Args))
+		}
+		for _, a := range s.Args {
+			switch a := a.(type) {
+			case Slot:
+				read(i, a)
+			case SendFD:
+				read(i, a.Descriptor)
+			case Argv:
+				if a.Program != 0 {
+					read(i, a.Program)
+				}
+			case Bytes:
+				if strings.Contains(s.Call, "mount_setattr") && len(a) != 32 {
+					t.Errorf("step %d: struct mount_attr of %d bytes", i, len(a))
+				}
+			}
+		}
+		if int(s.Save) > p.Slots {
+			t.Errorf("step %d saves into $%d of %d", i, s.Save, p.Slots)
+		} else if s.Save != 0 || s.Call == callLet {
+			saved[s.Save] = true
+		}
+	}
+	if n := len(p.Steps); n == 0 || p.Steps[n-1].Call != "execveat" {
+		t.Error("the plan does not end with the program")
+	}
+}
+
+func TestDifference(t *testing.T) {
+	if got, want := difference("a\nb\nc", "a\nx\nc\nd"), "-b\n+x\n+d\n"; got != want {
+		t.Errorf("%q, want %q", got, want)
+	}
+}
