@@ -46,7 +46,9 @@ func (s *streams) open(terminal bool) (libcontainer.Stdio, error) {
 	case terminal && detached:
 		io.Console, err = dialConsole(s.console)
 	case terminal:
-		io.Console, err = s.front.console()
+		if io.Console, err = s.front.console(); err == nil {
+			io.Attached = s.front.term.attached
+		}
 	}
 	return io, err
 }

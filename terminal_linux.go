@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -23,6 +24,7 @@ type terminal struct {
 	ended  bool
 	saved  *unix.Termios // stdin's mode before it was raw
 
+	set    chan struct{} // closed when master has its modes and its size
 	copied chan struct{} // closed when all output is written
 }
 
@@ -43,10 +45,23 @@ func newTerminal() (*terminal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("socket pair for the terminal: %w", err)
 	}
-	t := &terminal{ours: pair[0], theirs: os.NewFile(uintptr(pair[1]), "console"), copied: make(chan struct{})}
+	t := &terminal{ours: pair[0], theirs: os.NewFile(uintptr(pair[1]), "console"), set: make(chan struct{}), copied: make(chan struct{})}
 	go t.relay()
 	return t, nil
 }
+
+// attached waits until the master is here and set up, for the program's first
+// line already has to find it so. It was sent before this is called.
+func (t *terminal) attached() error {
+	select {
+	case <-t.set:
+		return nil
+	case <-time.After(attachPatience):
+		return errors.New("the terminal of the process did not arrive")
+	}
+}
+
+const attachPatience = 10 * time.Second
 
 // relay waits for the master and copies until the process has ended.
 func (t *terminal) relay() {
@@ -65,6 +80,7 @@ func (t *terminal) relay() {
 	}
 	t.mu.Unlock()
 	t.resize()
+	close(t.set)
 	go io.Copy(struct{ io.Writer }{master}, os.Stdin)
 	t.copyOutput(master, os.Stdout)
 }

@@ -15,8 +15,9 @@ func newTerminal() (*terminal, error) {
 	return nil, errors.New("process.terminal in the foreground is not built yet on windows")
 }
 
-func (t *terminal) resize() {}
-func (t *terminal) end()    {}
+func (t *terminal) attached() error { return nil }
+func (t *terminal) resize()         {}
+func (t *terminal) end()            {}
 
 func collected() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
 

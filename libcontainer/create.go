@@ -55,7 +55,7 @@ func (r *Runtime) prepare(id string, o CreateOptions) (*Config, *bundle.Bundle, 
 // Create makes container id and parks it before its program. On error nothing
 // is left and the id is free.
 func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) error {
-	c, u, err := r.create(ctx, id, o)
+	c, u, err := r.create(ctx, id, o, false)
 	if err != nil {
 		return err
 	}
@@ -70,7 +70,8 @@ func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) error 
 }
 
 // create returns a created container, still locked, and what takes it back.
-func (r *Runtime) create(ctx context.Context, id string, o CreateOptions) (_ *container, _ *undo, err error) {
+// With run it may be on its way to the start gate only: start waits for it.
+func (r *Runtime) create(ctx context.Context, id string, o CreateOptions, run bool) (_ *container, _ *undo, err error) {
 	cfg, b, err := r.prepare(id, o)
 	if err != nil {
 		return nil, nil, err
@@ -115,6 +116,8 @@ func (r *Runtime) create(ctx context.Context, id string, o CreateOptions) (_ *co
 			u.push(func() error { c.poststop(calm); return nil })
 		}
 	}
+	// startContainer hooks run in a container that stands.
+	cfg.Run = run && (cfg.Spec.Hooks == nil || len(cfg.Spec.Hooks.StartContainer) == 0)
 	cfg.Private = c.lock.descriptors()
 	cfg.Record = func(h Handle) error { return c.record(h) }
 	if h := cfg.Spec.Hooks; h != nil && len(h.Prestart)+len(h.CreateRuntime)+len(h.CreateContainer) > 0 { //nolint:staticcheck // dockerd 20.10 needs prestart

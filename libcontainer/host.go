@@ -113,6 +113,10 @@ type Config struct {
 	SystemdCgroup bool
 	Rootless      bool
 
+	// Run says that the caller starts the container at once: Create may return
+	// before the container is parked, and what goes wrong then is Start's error.
+	Run bool
+
 	// Record saves the host's handle; called before each kind of side effect
 	// with a handle that is enough to undo it, and again when facts are added.
 	Record func(Handle) error
@@ -138,9 +142,10 @@ type RunHook func(ctx context.Context, h specs.Hook, state []byte) error
 type Stdio struct {
 	In, Out, Err *os.File
 	Console      *os.File
-	PreserveFDs  int    // descriptors 3..3+n-1 are passed on, same numbers
-	ListenFDs    int    // of those, how many came by LISTEN_FDS (sd_listen_fds(3))
-	PidfdSocket  string // path of a unix socket that gets the new process's pidfd
+	Attached     func() error // nil, or called when the master was sent and before the program runs
+	PreserveFDs  int          // descriptors 3..3+n-1 are passed on, same numbers
+	ListenFDs    int          // of those, how many came by LISTEN_FDS (sd_listen_fds(3))
+	PidfdSocket  string       // path of a unix socket that gets the new process's pidfd
 }
 
 // Exec is a further process in a living container.

@@ -10,7 +10,7 @@ import (
 // program's exit code, 0 when detached. If the program cannot be started
 // nothing is left.
 func (r *Runtime) Run(ctx context.Context, id string, o RunOptions) (int, error) {
-	c, u, err := r.create(ctx, id, o.CreateOptions)
+	c, u, err := r.create(ctx, id, o.CreateOptions, true)
 	if err != nil {
 		return ExitCode(err), err
 	}

@@ -12,6 +12,8 @@ func callNumber(name string) (uintptr, bool) {
 		return numberFail, true
 	case callFork:
 		return numberFork, true
+	case callProceed:
+		return numberProceed, true
 	case "capset":
 		return unix.SYS_CAPSET, true
 	case "chdir":
@@ -90,6 +92,8 @@ func callNumber(name string) (uintptr, bool) {
 		return unix.SYS_SETRESGID, true
 	case "setresuid":
 		return unix.SYS_SETRESUID, true
+	case "setsockopt":
+		return unix.SYS_SETSOCKOPT, true
 	case "setsid":
 		return unix.SYS_SETSID, true
 	case "socket":

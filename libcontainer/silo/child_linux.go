@@ -3,115 +3,25 @@ package silo
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
-	"runtime"
 	"strconv"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// patience bounds every wait for a child to get on with its plan. A mount of a
-// network file system may take its time; a plan that takes longer is stuck.
-const patience = 2 * time.Minute
-
 // child is a process that walks a plan, as its parent sees it.
 type child struct {
-	pid   int
-	pidfd int
-	sync  int // our end of the conversation
-	plan  *Plan
-	end   ending
-}
-
-// converse makes the socket pair between parent and child. launch takes it over.
-func converse(files map[File]int) error {
-	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("make the socket to the container process: %w", err)
-	}
-	files[fileParent], files[fileSync] = pair[0], pair[1]
-	return nil
-}
-
-// launch clones a child and lets it walk p. files are the descriptors p names;
-// both ends of the conversation among them are the child's from here on. into
-// is a cgroup v2 directory or -1.
-func launch(p *Plan, files map[File]int, into int) (*child, error) {
-	ours, theirs := files[fileParent], files[fileSync]
-	g, err := lower(p, files)
-	if err != nil {
-		unix.Close(ours)
-		unix.Close(theirs)
-		return nil, err
-	}
-	// Nobody may look into the child before the user program is executed
-	// (a neighbour in a shared pid namespace could reach the host through it).
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		unix.Close(ours)
-		unix.Close(theirs)
-		return nil, fmt.Errorf("make the process non-dumpable: %w", err)
-	}
-	n := &newborn{pidfd: -1}
-	n.args = cloneArgs{
-		flags:      p.CloneFlags | unix.CLONE_PIDFD | unix.CLONE_PARENT_SETTID,
-		pidfd:      uint64(uintptr(unsafe.Pointer(&n.pidfd))),
-		parentTid:  uint64(uintptr(unsafe.Pointer(&n.pid))),
-		exitSignal: uint64(unix.SIGCHLD),
-	}
-	if into >= 0 {
-		n.args.flags |= unix.CLONE_INTO_CGROUP
-		n.args.cgroup = uint64(into)
-	}
-	if p.borrows() {
-		n.args.flags |= unix.CLONE_VM | unix.CLONE_VFORK
-	}
-	failed := make(chan unix.Errno, 1)
-	go func() {
-		errno := spawn(&n.args, g.ops, &g.slots[0])
-		runtime.KeepAlive(g)
-		if errno != 0 {
-			failed <- errno
-			_ = unix.Shutdown(theirs, unix.SHUT_RDWR) // wakes the read below
-		}
-	}()
-	c := &child{sync: ours, plan: p}
-	code, _, said, err := c.next(context.Background())
-	unix.Close(theirs)
-	if said && code == codeBorn {
-		c.pid, c.pidfd = int(n.pid), int(n.pidfd)
-		return c, nil
-	}
-	unix.Close(ours)
-	select {
-	case errno := <-failed:
-		return nil, fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(p.CloneFlags), errno)
-	default:
-		return nil, errors.Join(errors.New("the container process did not come to life"), err)
-	}
-}
-
-// newborn is where the kernel writes who was born. It stays where it is until
-// the clone is over, which may be when the child executes its program.
-type newborn struct {
-	args  cloneArgs
-	pid   int32
-	pidfd int32
-}
-
-// borrows tells whether the child can walk p in this process's memory. It
-// cannot when it forks again, and the kernel lets only a process with memory
-// of its own change its time namespace.
-func (p *Plan) borrows() bool {
-	for i := range p.Steps {
-		if p.Steps[i].Call == callFork {
-			return false
-		}
-	}
-	return p.CloneFlags&cloneNewUser == 0
+	pid    int
+	pidfd  int
+	sync   int  // our end of the conversation
+	theirs int  // the child's end, as long as we hold it too; then -1
+	ready  bool // it has said that it is parked
+	plan   *Plan
+	memory *memory
+	failed chan unix.Errno // why the clone came to nothing
+	end    ending
 }
 
 // close gives up the conversation; the child lives on.
@@ -119,6 +29,15 @@ func (c *child) close() {
 	if c.sync >= 0 {
 		unix.Close(c.sync)
 		c.sync = -1
+	}
+	c.part()
+}
+
+// part lets go of the child's end, so that its closing can be seen.
+func (c *child) part() {
+	if c.theirs >= 0 {
+		unix.Close(c.theirs)
+		c.theirs = -1
 	}
 }
 
@@ -144,6 +63,11 @@ func readRecord(ctx context.Context, fd int, limit time.Duration) (code, value u
 	}
 	var b [recordSize]byte
 	n, err := retry(func() (int, error) { return unix.Read(fd, b[:]) })
+	if err == unix.ECONNRESET {
+		// It died with an answer of ours unread. What it said before is still
+		// there, behind this error.
+		n, err = retry(func() (int, error) { return unix.Read(fd, b[:]) })
+	}
 	if err != nil && err != unix.ECONNRESET {
 		return 0, 0, false, fmt.Errorf("read from the container process: %w", err)
 	}
@@ -179,6 +103,10 @@ func (c *child) adopt(pid int) error {
 
 // kill ends the child and reaps it.
 func (c *child) kill() {
+	if c.born() != nil {
+		c.forget()
+		return
+	}
 	_ = unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
 	_, _ = reap(c.pid)
 	c.forget()
@@ -239,12 +167,10 @@ func await(ctx context.Context, fd int, limit time.Duration) error {
 	if limit > 0 {
 		deadline = time.Now().Add(limit)
 	}
-	if d, ok := ctx.Deadline(); ok && (deadline.IsZero() || d.Before(deadline)) {
-		deadline = d
-	}
 	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
 	if ctx.Done() != nil {
-		// Cancelling must wake the poll.
+		// The context's end, by its deadline too, must wake the poll; the error
+		// then is the context's own, so that its cause can be told.
 		wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
 		if err != nil {
 			return fmt.Errorf("make an eventfd: %w", err)

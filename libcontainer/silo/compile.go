@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -29,6 +30,7 @@ type Input struct {
 	Preserve      int     // descriptors 3… that reach the program
 	Private       int     // descriptors of wrun's that the child closes at once
 	Streams       [3]bool // which of the standard streams are not wrun's own
+	Waits         bool    // the child is cloned before the plan is known
 	DenySetgroups bool    // the user namespace has setgroups(2) denied
 }
 
@@ -183,34 +185,7 @@ func (b *builder) join(in *Input) {
 		// written to cgroup.procs by the parent does: milliseconds.
 		b.call("cgroup v1: the child moves itself", "write", TasksFile(i), Str("0"), Int(1))
 	}
-	var clone, unshare uint64
-	fork := false
-	for _, n := range namespaceOrder {
-		kind := specs.LinuxNamespaceType(n.kind)
-		ns := in.namespace(kind)
-		switch {
-		case ns == nil:
-		case ns.Path != "":
-			fork = fork || kind == specs.PIDNamespace
-		case kind == specs.CgroupNamespace:
-			unshare |= n.flag // after the move above, so that its root is the container's cgroup
-		case kind == specs.TimeNamespace:
-			unshare |= n.flag // offsets are set between its making and its first process
-			fork = true
-		default:
-			clone |= n.flag
-		}
-	}
-	if joined := in.userNamespace() && !in.isNew(specs.UserNamespace); joined {
-		// The new namespaces are to belong to the joined user namespace.
-		unshare |= clone
-		clone = 0
-		fork = fork || unshare&cloneNewPID != 0
-	}
-	if fork && clone&cloneNewPID != 0 {
-		clone &^= cloneNewPID
-		unshare |= cloneNewPID
-	}
+	clone, unshare, fork := in.namespaces()
 	b.plan.CloneFlags = clone
 	if clone&cloneNewUser != 0 {
 		b.talk("linux.uidMappings, linux.gidMappings: written by the parent", codeMap)
@@ -234,6 +209,47 @@ func (b *builder) join(in *Input) {
 	if ns := in.namespace(specs.MountNamespace); ns != nil && ns.Path != "" {
 		b.call("namespace mount "+ns.Path, "setns", JoinFile(ns.Type), Flags(cloneNewNS))
 	}
+}
+
+// namespaces tells which new ones the clone makes, which the child makes for
+// itself, and whether it has to fork to get into one.
+func (in *Input) namespaces() (clone, unshare uint64, fork bool) {
+	for _, n := range namespaceOrder {
+		kind := specs.LinuxNamespaceType(n.kind)
+		ns := in.namespace(kind)
+		switch {
+		case ns == nil:
+		case ns.Path != "":
+			// A time namespace may be joined only by a process with memory of its
+			// own (EUSERS otherwise): one that forks is never in borrowed memory.
+			fork = fork || kind == specs.PIDNamespace || kind == specs.TimeNamespace
+		case kind == specs.CgroupNamespace:
+			unshare |= n.flag // after the move above, so that its root is the container's cgroup
+		case kind == specs.TimeNamespace:
+			unshare |= n.flag // offsets are set between its making and its first process
+			fork = true
+		default:
+			clone |= n.flag
+		}
+	}
+	if joined := in.userNamespace() && !in.isNew(specs.UserNamespace); joined {
+		// The new namespaces are to belong to the joined user namespace.
+		unshare |= clone
+		clone = 0
+		fork = fork || unshare&cloneNewPID != 0
+	}
+	if fork && clone&cloneNewPID != 0 {
+		clone &^= cloneNewPID
+		unshare |= cloneNewPID
+	}
+	return clone, unshare, fork
+}
+
+// canWait tells whether the child may be cloned before its plan is known, in
+// borrowed memory: then it must not fork, and must not have to be given users.
+func (in *Input) canWait() bool {
+	clone, _, fork := in.namespaces()
+	return !fork && clone&cloneNewUser == 0
 }
 
 // root0 makes the child the root user of the user namespace it has entered.
@@ -262,13 +278,48 @@ func (b *builder) timeOffsets(in *Input) {
 // begin is how every child begins: errors have a way to the parent (slot 0),
 // the parent knows of the birth, and nobody but the parent holds its end.
 func (b *builder) begin(in *Input) {
-	b.call("", callLet, fileSync)
-	b.tell("born", codeBorn)
+	if in.Waits {
+		b.wait()
+		b.tell("descriptors of its own", codeApart)
+	} else {
+		b.call("", callLet, fileSync)
+		b.tell("born", codeBorn)
+	}
 	b.call("only the parent holds its end", "close", fileParent)
 	for i := range in.Private {
 		b.call("what ends with wrun does not live on in its child", "close", PrivateFile(i))
 	}
 	b.streams(in)
+}
+
+// prelude is what a child walks that is cloned before its plan is known: the
+// beginning of every plan with Input.Waits.
+func prelude() *Plan {
+	b := &builder{plan: &Plan{}}
+	b.wait()
+	return b.plan
+}
+
+// wait is the prelude's steps. As long as the table of descriptors is the
+// parent's too, the parent's end of the socket does not close with the parent:
+// its death is noticed by signal, and the wait has an end in any case.
+func (b *builder) wait() {
+	const (
+		deathsig, sigkill     = 1, 9
+		solSocket, rcvTimeout = 1, 20
+		cloneFiles            = 0x400
+	)
+	why := "wait for the plan"
+	limit := make(Bytes, 16)
+	put64(limit, uint64(patience.Seconds()))
+	b.call(why, callLet, fileSync)
+	b.call(why, "prctl", Int(deathsig), Int(sigkill), Int(0), Int(0), Int(0))
+	b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), limit, Int(len(limit)))
+	b.talk(why, codeBorn)
+	b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), make(Bytes, len(limit)), Int(len(limit)))
+	b.call(why, "unshare", Flags(cloneFiles))
+	b.call(why, "prctl", Int(deathsig), Int(0), Int(0), Int(0), Int(0))
+	b.call(why, callProceed)
 }
 
 // streams puts what the caller gave in the place of wrun's standard streams.
@@ -442,6 +493,11 @@ func (b *builder) gate(in *Input) {
 	b.call("the start gate", "read", fileGate, make(Bytes, 1), Int(1)).Want = 1
 }
 
+// patience bounds every wait for a child to get on with its plan, and a
+// child's wait for its plan. A mount of a network file system may take its
+// time; what takes longer is stuck.
+const patience = 2 * time.Minute
+
 // What the child says to the parent: eight bytes, a code and a value. A code
 // below the lowest of these is the index of a failed step, the value its errno.
 const (
@@ -452,4 +508,5 @@ const (
 	codeMap    uint32 = 0xfffffffc
 	codeFork   uint32 = 0xfffffffb // value: the pid that goes on
 	codeBorn   uint32 = 0xfffffffa
+	codeApart  uint32 = 0xfffffff9 // it has a table of descriptors of its own
 )

@@ -63,7 +63,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	if err != nil {
 		return nil, err
 	}
-	if err := v.accompany(ctx, child, e.Spec); err != nil {
+	if err := v.accompany(ctx, child, e.Spec, io); err != nil {
 		child.kill()
 		return nil, err
 	}
@@ -187,7 +187,7 @@ func (v *visit) launch(plan *Plan) (*child, error) {
 
 // accompany answers the child until the program is executed: the conversation
 // ends with the exec, for the descriptor is close-on-exec.
-func (v *visit) accompany(ctx context.Context, c *child, p *specs.Process) error {
+func (v *visit) accompany(ctx context.Context, c *child, p *specs.Process, io libcontainer.Stdio) error {
 	ready := false
 	for {
 		code, value, said, err := c.next(ctx)
@@ -202,6 +202,9 @@ func (v *visit) accompany(ctx context.Context, c *child, p *specs.Process) error
 			ready = true
 			if p != nil && p.OOMScoreAdj != nil {
 				err = writeProc(c.pid, "oom_score_adj", strconv.Itoa(*p.OOMScoreAdj))
+			}
+			if err == nil {
+				err = attached(io)
 			}
 			if err == nil {
 				err = c.ack()
@@ -266,7 +269,7 @@ func (s *system) runHook(ctx context.Context, spec *specs.Spec, h specs.Hook, st
 	if err != nil {
 		return err
 	}
-	if err := v.accompany(ctx, child, &specs.Process{Args: []string{h.Path}}); err != nil {
+	if err := v.accompany(ctx, child, &specs.Process{Args: []string{h.Path}}, libcontainer.Stdio{}); err != nil {
 		child.kill()
 		return err
 	}

@@ -63,30 +63,33 @@ func (h *handle) parked() (bool, error) {
 	return false, fmt.Errorf("look at the start gate %s: %w", h.Dir, err)
 }
 
-// open lets the parked child go and waits until it has executed the program.
-// settle comes when the byte is in the gate.
-func (h *handle) open(ctx context.Context, settle func() error) error {
-	result, err := unix.Open(filepath.Join(h.Dir, resultName), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+// openGate puts the byte into the gate and returns the descriptor on which
+// started waits for the answer.
+func (h *handle) openGate() (answer int, err error) {
+	answer, err = unix.Open(filepath.Join(h.Dir, resultName), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("open the start gate's answer: %w", err)
+		return -1, fmt.Errorf("open the start gate's answer: %w", err)
 	}
-	defer unix.Close(result)
 	gate, err := unix.Open(filepath.Join(h.Dir, gateName), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err == unix.ENXIO {
-		return libcontainer.ErrNotRunning
+	if err == nil {
+		_, err = unix.Write(gate, []byte{1})
+		unix.Close(gate)
 	}
-	if err != nil {
-		return fmt.Errorf("open the start gate: %w", err)
+	switch err {
+	case nil:
+		return answer, nil
+	case unix.ENXIO: // nobody waits at the gate
+		err = libcontainer.ErrNotRunning
+	default:
+		err = fmt.Errorf("open the start gate: %w", err)
 	}
-	_, err = unix.Write(gate, []byte{1})
-	unix.Close(gate)
-	if err != nil {
-		return fmt.Errorf("open the start gate: %w", err)
-	}
-	if err := settle(); err != nil {
-		return err
-	}
-	code, value, said, err := readRecord(ctx, result, startPatience)
+	unix.Close(answer)
+	return -1, err
+}
+
+// started waits until the child has executed the program.
+func (h *handle) started(ctx context.Context, answer int, limit time.Duration) error {
+	code, value, said, err := readRecord(ctx, answer, limit)
 	if err != nil || !said {
 		return err // silence: the program was executed
 	}

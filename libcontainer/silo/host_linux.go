@@ -41,29 +41,44 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer
 		return nil, errors.New("root.path is missing: a Linux container has a root file system")
 	}
 	s := &system{h: &handle{Dir: c.Dir}}
+	if p := c.Spec.Process; p != nil {
+		s.cwd = p.Cwd
+	}
 	b := &birth{config: c, io: io, system: s, files: map[File]int{}, into: -1}
 	defer b.release()
 	b.in = &Input{
 		ID: c.ID, Bundle: c.Bundle, Spec: c.Spec,
 		NoPivot: c.NoPivot, NoNewKeyring: c.NoNewKeyring, Hooks: c.Namespaces != nil,
 	}
-	if err := b.prepare(); err != nil {
-		return nil, err
-	}
 	defer func() {
 		if err != nil {
-			if gone := s.Close(context.WithoutCancel(ctx)); gone != nil {
-				err = errors.Join(err, gone)
-			}
+			err = b.abort(context.WithoutCancel(ctx), err)
 		}
 	}()
-	if err := b.control(); err != nil {
+	for _, step := range []func() error{b.expect, b.prepare, b.control, b.compile} {
+		if err := step(); err != nil {
+			return nil, err
+		}
+	}
+	if err := b.accompany(ctx); err != nil {
 		return nil, err
 	}
-	if err := b.deliver(ctx); err != nil {
-		return nil, err
+	return s, sendPidfd(io.PidfdSocket, s.child.pidfd)
+}
+
+// abort takes back what a failed Create has done.
+func (b *birth) abort(ctx context.Context, err error) error {
+	s := b.system
+	if s.child != nil {
+		s.child.kill()
+		s.child = nil
+	} else if fd, ok := b.files[fileSync]; ok {
+		b.opened = append(b.opened, fd, b.files[fileParent])
 	}
-	return s, nil
+	if b.made {
+		err = errors.Join(err, s.Close(ctx))
+	}
+	return err
 }
 
 // birth is one Create in progress: what it has opened and must close again.
@@ -75,6 +90,9 @@ type birth struct {
 	files  map[File]int
 	opened []int // descriptors to close when the child has its copies
 	into   int   // cgroup v2 directory
+	layout *cgroup.Layout
+	made   bool // something outside this process was announced, and perhaps made
+	plan   *Plan
 }
 
 func (b *birth) keep(name File, fd int) {
@@ -87,6 +105,27 @@ func (b *birth) release() {
 		unix.Close(fd)
 	}
 	b.opened = nil
+}
+
+// expect has the kernel make the namespaces while prepare and control find out
+// and make what belongs in them. Not with cgroup v2, where the child is born
+// into its cgroup, which must exist.
+func (b *birth) expect() error {
+	var err error
+	if b.layout, err = cgroup.Detect(); err != nil {
+		return err
+	}
+	if err := converse(b.files); err != nil {
+		return err
+	}
+	if b.in.Waits = b.in.canWait() && !b.layout.Pure(); !b.in.Waits {
+		return nil
+	}
+	flags, _, _ := b.in.namespaces()
+	if b.system.child, err = expect(flags, b.files, -1); err != nil {
+		delete(b.files, fileSync)
+	}
+	return err
 }
 
 // prepare reads all that is needed and changes nothing.
@@ -114,15 +153,11 @@ func (b *birth) prepare() error {
 		}
 		b.keep(JoinFile(n.Type), fd)
 	}
-	layout, err := cgroup.Detect()
-	if err != nil {
-		return err
-	}
 	all := b.in.hasNamespace(specs.CgroupNamespace)
 	for i := range c.Spec.Mounts {
 		all = all || strings.HasPrefix(c.Spec.Mounts[i].Type, "cgroup")
 	}
-	group, err := layout.Group(b.in.linux().CgroupsPath, c.ID, b.in.linux().Resources, all)
+	group, err := b.layout.Group(b.in.linux().CgroupsPath, c.ID, b.in.linux().Resources, all)
 	if err != nil {
 		return err
 	}
@@ -130,7 +165,7 @@ func (b *birth) prepare() error {
 		return err
 	}
 	b.system.h.Group = group
-	b.in.Facts.Unified = layout.Pure()
+	b.in.Facts.Unified = b.layout.Pure()
 	b.in.Facts.Cgroups = group.Mounts()
 	if !b.in.hasNamespace(specs.MountNamespace) {
 		b.system.h.HostRoot = c.Spec.Root.Path
@@ -162,6 +197,7 @@ func (b *birth) control() error {
 	if err := b.config.Record(h.encode()); err != nil {
 		return err
 	}
+	b.made = true
 	if err := h.Group.Create(); err != nil {
 		return err
 	}
@@ -193,46 +229,39 @@ func (b *birth) control() error {
 	return nil
 }
 
-// deliver compiles the plan, launches the child and accompanies it to the gate.
-func (b *birth) deliver(ctx context.Context) error {
-	plan, err := Compile(b.in)
-	if err != nil {
+// compile makes the plan and has a child walk it.
+func (b *birth) compile() error {
+	var err error
+	if b.plan, err = Compile(b.in); err != nil {
 		return err
 	}
-	for _, w := range plan.Warnings {
+	for _, w := range b.plan.Warnings {
 		b.config.Warn("%s", w)
 	}
 	h := b.system.h
 	if p := b.in.Spec.Process; p != nil {
 		h.Program = p.Args[0]
 	}
-	h.Gate, h.After = plan.gate()
+	h.Gate, h.After = b.plan.gate()
 	for i := range b.in.linux().Namespaces {
 		h.Namespaces = append(h.Namespaces, b.in.linux().Namespaces[i].Type)
 	}
-	if err := converse(b.files); err != nil {
-		return err
+	if b.in.Waits {
+		return b.system.child.proceed(b.plan, b.files)
 	}
-	child, err := launch(plan, b.files, b.into)
-	if err != nil {
-		return err
-	}
-	b.release()
-	b.system.child = child
-	if err := b.accompany(ctx, child); err != nil {
-		child.kill()
-		b.system.child = nil
-		return err
-	}
-	return sendPidfd(b.io.PidfdSocket, child.pidfd)
+	b.system.child, err = launch(b.plan, b.files, b.into)
+	delete(b.files, fileSync) // launch has closed both ends if it came to nothing
+	return err
 }
 
-// accompany answers the child until it is parked.
-func (b *birth) accompany(ctx context.Context, c *child) error {
+// accompany answers the child until it is parked, or, when it is to run at
+// once, until it needs no answers any more.
+func (b *birth) accompany(ctx context.Context) error {
+	c := b.system.child
 	// A pid that is going to change is not worth remembering.
 	forks := false
-	for i := range c.plan.Steps {
-		forks = forks || c.plan.Steps[i].Call == callFork
+	for i := range b.plan.Steps {
+		forks = forks || b.plan.Steps[i].Call == callFork
 	}
 	if !forks {
 		if err := b.remember(c); err != nil {
@@ -245,6 +274,13 @@ func (b *birth) accompany(ctx context.Context, c *child) error {
 			return err
 		}
 		switch {
+		case said && code == codeApart:
+			c.part()
+			b.release()
+			if b.config.Run && !b.in.Hooks && b.io.Attached == nil {
+				return nil
+			}
+			continue
 		case said && code == codeMap:
 			err = writeMaps(c.pid, b.in.linux())
 		case said && code == codeFork:
@@ -257,13 +293,10 @@ func (b *birth) accompany(ctx context.Context, c *child) error {
 		case said && code == codeHooks:
 			err = b.config.Namespaces(ctx, c.pid, b.system.insideHook(b.in))
 		case said && code == codeReady:
-			return nil // the answer is Settle
+			c.ready = true
+			return attached(b.io) // the answer is Settle
 		default:
-			p := &specs.Process{}
-			if b.in.Spec.Process != nil {
-				p = b.in.Spec.Process
-			}
-			return c.failure(code, value, said, b.system.h.Program, p.Cwd)
+			return c.failure(code, value, said, b.system.h.Program, b.system.cwd)
 		}
 		if err == nil {
 			err = c.ack()

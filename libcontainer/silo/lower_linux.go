@@ -12,6 +12,8 @@ type program struct {
 	ops   []op
 	slots []uintptr
 	plan  *Plan
+	// report is slot 0, which outlives the program.
+	report *uintptr
 	// keep holds what ops point to: the collector does not follow uintptrs.
 	keep []any
 	// text is the block that strings are copied to, NUL-terminated; one
@@ -19,15 +21,23 @@ type program struct {
 	text []byte
 }
 
-// lower translates p. files gives the number of every descriptor the Plan names.
-func lower(p *Plan, files map[File]int) (*program, error) {
-	g := &program{plan: p, slots: make([]uintptr, p.Slots+1), ops: make([]op, len(p.Steps))}
+// lower translates p. files gives the number of every descriptor the Plan
+// names, report is slot 0.
+func lower(p *Plan, files map[File]int, report *uintptr) (*program, error) {
+	g := &program{plan: p, report: report, slots: make([]uintptr, p.Slots+1), ops: make([]op, len(p.Steps))}
 	for i := range p.Steps {
 		if err := g.step(i, &p.Steps[i], files); err != nil {
 			return nil, fmt.Errorf("step %d (%s): %w", i, p.Steps[i].Call, err)
 		}
 	}
 	return g, nil
+}
+
+func (g *program) slot(s Slot) *uintptr {
+	if s == 0 {
+		return g.report
+	}
+	return &g.slots[s]
 }
 
 func (g *program) step(i int, s *Step, files map[File]int) error {
@@ -39,7 +49,7 @@ func (g *program) step(i int, s *Step, files map[File]int) error {
 	o.number, o.step, o.next = number, int32(i), int32(i+1+s.Skip)
 	o.hasWant, o.want = s.Want != 0, uintptr(s.Want)
 	if s.Save != 0 || s.Call == callLet {
-		o.save = &g.slots[s.Save]
+		o.save = g.slot(s.Save)
 	}
 	if len(s.Rescue) > len(o.rescue) {
 		return fmt.Errorf("%d rescues, at most %d fit", len(s.Rescue), len(o.rescue))
@@ -50,7 +60,7 @@ func (g *program) step(i int, s *Step, files map[File]int) error {
 	o.rescues = uint8(len(s.Rescue))
 	for k, a := range s.Args {
 		if r, ok := a.(Slot); ok {
-			o.register[k] = &g.slots[r]
+			o.register[k] = g.slot(r)
 			continue
 		}
 		v, err := g.arg(a, files)

@@ -24,7 +24,7 @@ type Plan struct {
 
 // Step is one system call.
 type Step struct {
-	Call string // the system call's name, or one of the three pseudo calls below
+	Call string // the system call's name, or one of the pseudo calls below
 	Args []Arg
 	Save Slot   // register that gets the result; 0 for none
 	Why  string // what it is for, in the words of config.json
@@ -41,6 +41,9 @@ const (
 	callLet  = "let"  // save the argument in the slot
 	callFail = "fail" // end the walk with the errno given
 	callFork = "fork" // clone(CLONE_PARENT): the child goes on, the caller reports the pid and exits
+	// callProceed: go on with the same step of the plan proper, which has
+	// become known meanwhile.
+	callProceed = "proceed"
 )
 
 // Rescue tells that the named error is expected; the walk goes on Skip steps

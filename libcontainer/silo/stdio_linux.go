@@ -52,6 +52,14 @@ func inherit(io libcontainer.Stdio, opened *[]int, files map[File]int) (inherite
 	return in, nil
 }
 
+// attached lets who relays the terminal set it up.
+func attached(io libcontainer.Stdio) error {
+	if io.Attached == nil {
+		return nil
+	}
+	return io.Attached()
+}
+
 // streamCopy gives a copy of f above the standard streams, so that putting one
 // in its place cannot overwrite another; /dev/null where nothing was given.
 func streamCopy(f *os.File, i int) (int, error) {

@@ -21,6 +21,7 @@ const closePatience = 10 * time.Second
 type system struct {
 	h     *handle
 	child *child
+	cwd   string   // process.cwd, for an error of the child's
 	execs []*child // started by Exec of this system
 }
 
@@ -93,9 +94,42 @@ func (s *system) Settle() error {
 	return s.child.ack()
 }
 
-// Start opens the gate before it settles the child: a run's child then finds
-// both open and is not halted in between.
-func (s *system) Start(ctx context.Context) error { return s.h.open(ctx, s.Settle) }
+// Start opens the gate before it settles the child: the child of a run finds
+// both open when it gets there and is not halted at all.
+func (s *system) Start(ctx context.Context) error {
+	answer, err := s.h.openGate()
+	if errors.Is(err, libcontainer.ErrNotRunning) && s.child != nil && s.child.sync >= 0 && !s.child.ready {
+		return s.arrived(ctx) // it died on its way
+	}
+	if err != nil {
+		return err
+	}
+	defer unix.Close(answer)
+	if s.child == nil || s.child.sync < 0 {
+		return s.h.started(ctx, answer, startPatience)
+	}
+	if err := s.child.ack(); err != nil {
+		return err
+	}
+	if err := s.h.started(ctx, answer, patience); err != nil {
+		return err
+	}
+	return s.arrived(ctx)
+}
+
+// arrived tells whether the child that nobody waited for came through its
+// plan: then its last word on the socket was that it is ready.
+func (s *system) arrived(ctx context.Context) error {
+	defer s.child.close()
+	if s.child.ready {
+		return nil
+	}
+	code, value, said, err := s.child.next(ctx)
+	if err != nil || said && code == codeReady {
+		return err
+	}
+	return s.child.failure(code, value, said, s.h.Program, s.cwd)
+}
 
 func (s *system) Signal(ctx context.Context, sig int, all bool) error {
 	if all {

@@ -1,0 +1,145 @@
+package silo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// memory is what parent and child have in common while the child borrows the
+// parent's memory. It stays where it is until the clone is over, which may be
+// when the child executes the program.
+type memory struct {
+	args   cloneArgs
+	pid    int32 // written by the kernel
+	pidfd  int32
+	report uintptr  // slot 0: the descriptor errors are reported to
+	first  *program // what the child begins with
+	then   *program // what it goes on with, once its parent says so
+	ops    []op     // then's
+}
+
+// converse makes the socket pair between parent and child.
+func converse(files map[File]int) error {
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_SEQPACKET|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("make the socket to the container process: %w", err)
+	}
+	files[fileParent], files[fileSync] = pair[0], pair[1]
+	return nil
+}
+
+// launch clones a child that walks p from the beginning. files are the
+// descriptors p names; both ends of the conversation among them are the
+// child's from here on. into is a cgroup v2 directory or -1.
+func launch(p *Plan, files map[File]int, into int) (*child, error) {
+	flags := p.CloneFlags
+	if p.borrows() {
+		flags |= unix.CLONE_VM | unix.CLONE_VFORK
+	}
+	c, err := clone(p, flags, files, into)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.born(); err != nil {
+		c.close()
+		return nil, err
+	}
+	c.part()
+	return c, nil
+}
+
+// expect clones a child that waits for its plan: the kernel makes the
+// namespaces, the network's above all, while the parent still finds out what
+// is to be done in them. The child shares the parent's table of descriptors
+// until it gets the plan, so all that the parent opens meanwhile is the
+// child's too.
+func expect(flags uint64, files map[File]int, into int) (*child, error) {
+	return clone(prelude(), flags|unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, into)
+}
+
+// proceed gives an expected child its plan. The child says codeApart when it
+// has a table of descriptors of its own; until then nothing that p names may
+// be closed.
+func (c *child) proceed(p *Plan, files map[File]int) error {
+	g, err := lower(p, files, &c.memory.report)
+	if err != nil {
+		return err
+	}
+	c.plan, c.memory.then, c.memory.ops = p, g, g.ops
+	if err := c.born(); err != nil {
+		return err
+	}
+	return c.ack()
+}
+
+func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) {
+	m := &memory{pidfd: -1}
+	c := &child{sync: files[fileParent], theirs: files[fileSync], pidfd: -1, plan: p, memory: m, failed: make(chan unix.Errno, 1)}
+	var err error
+	if m.first, err = lower(p, files, &m.report); err != nil {
+		c.close()
+		return nil, err
+	}
+	// Nobody may look into the child before the user program is executed
+	// (a neighbour in a shared pid namespace could reach the host through it).
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		c.close()
+		return nil, fmt.Errorf("make the process non-dumpable: %w", err)
+	}
+	m.args = cloneArgs{
+		flags:      flags | unix.CLONE_PIDFD | unix.CLONE_PARENT_SETTID,
+		pidfd:      uint64(uintptr(unsafe.Pointer(&m.pidfd))),
+		parentTid:  uint64(uintptr(unsafe.Pointer(&m.pid))),
+		exitSignal: uint64(unix.SIGCHLD),
+	}
+	if into >= 0 {
+		m.args.flags |= unix.CLONE_INTO_CGROUP
+		m.args.cgroup = uint64(into)
+	}
+	failed, theirs := c.failed, c.theirs
+	go func() {
+		errno := spawn(m)
+		runtime.KeepAlive(m)
+		if errno != 0 {
+			failed <- errno
+			_ = unix.Shutdown(theirs, unix.SHUT_RDWR) // wakes who waits in born
+		}
+	}()
+	return c, nil
+}
+
+// born waits for the child's first word. The kernel has written pid and pidfd
+// before the child said it.
+func (c *child) born() error {
+	if c.pid > 0 {
+		return nil
+	}
+	code, _, said, err := c.next(context.Background())
+	if said && code == codeBorn {
+		c.pid, c.pidfd = int(c.memory.pid), int(c.memory.pidfd)
+		return nil
+	}
+	select {
+	case errno := <-c.failed:
+		return fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(c.memory.args.flags), errno)
+	default:
+		return errors.Join(errors.New("the container process did not come to life"), err)
+	}
+}
+
+// borrows tells whether the child can walk p in this process's memory. It
+// cannot when it forks again, and the kernel lets only a process with memory
+// of its own change its time namespace.
+func (p *Plan) borrows() bool {
+	for i := range p.Steps {
+		if p.Steps[i].Call == callFork {
+			return false
+		}
+	}
+	return p.CloneFlags&cloneNewUser == 0
+}
