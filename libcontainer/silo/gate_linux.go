@@ -50,6 +50,16 @@ func makeGate(dir string) (gate, result int, err error) {
 	return gate, result, nil
 }
 
+// removeGate takes both fifos away.
+func removeGate(dir string) error {
+	for _, name := range [...]string{gateName, resultName} {
+		if err := unix.Unlink(filepath.Join(dir, name)); err != nil && err != unix.ENOENT {
+			return fmt.Errorf("remove fifo %s: %w", filepath.Join(dir, name), err)
+		}
+	}
+	return nil
+}
+
 // parked tells whether a child still waits at the gate.
 func (h *handle) parked() (bool, error) {
 	fd, err := unix.Open(filepath.Join(h.Dir, gateName), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)

@@ -24,6 +24,8 @@ type handle struct {
 	After []string `json:"after,omitempty"`
 	// Namespaces are those the container has of its own, for hooks.
 	Namespaces []specs.LinuxNamespaceType `json:"namespaces,omitempty"`
+	// OwnPids: init is the first process of a pid namespace of its own.
+	OwnPids bool `json:"ownPids,omitempty"`
 	// Program is process.args[0], for errors of start.
 	Program string `json:"program,omitempty"`
 	// HostRoot is the root file system's path when there is no mount
@@ -57,6 +59,9 @@ func (h *handle) encode() libcontainer.Handle {
 	b = appendNumber(b, "gate", uint64(h.Gate))
 	b = appendList(b, "after", h.After)
 	b = appendList(b, "namespaces", h.Namespaces)
+	if h.OwnPids {
+		b = append(appendName(b, "ownPids"), "true"...)
+	}
 	b = appendText(b, "program", h.Program)
 	b = appendText(b, "hostRoot", h.HostRoot)
 	b = appendNumber(b, "hostMount", h.HostMount)

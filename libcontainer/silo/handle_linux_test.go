@@ -22,7 +22,7 @@ func TestHandleIsWhatJSONWrites(t *testing.T) {
 			}},
 			Pid: 7, Start: 1 << 60, Gate: 300, After: []string{"fcntl", "execveat"},
 			Namespaces: []specs.LinuxNamespaceType{specs.PIDNamespace, specs.MountNamespace},
-			Program:    "sh", HostRoot: "/rootfs", HostMount: 99,
+			OwnPids:    true, Program: "sh", HostRoot: "/rootfs", HostMount: 99,
 		},
 		"empty group": {Dir: "/d", Group: &cgroup.Group{Path: "/", Dirs: []cgroup.Dir{}}},
 	} {

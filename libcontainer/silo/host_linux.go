@@ -243,6 +243,7 @@ func (b *birth) compile() error {
 		h.Program = p.Args[0]
 	}
 	h.Gate, h.After = b.plan.gate()
+	h.OwnPids = b.in.isNew(specs.PIDNamespace)
 	for i := range b.in.linux().Namespaces {
 		h.Namespaces = append(h.Namespaces, b.in.linux().Namespaces[i].Type)
 	}

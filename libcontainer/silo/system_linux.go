@@ -253,15 +253,15 @@ func (s *system) Close(ctx context.Context) error {
 	defer cancel()
 	err := s.end(ctx)
 	if s.h.Group != nil {
-		// Processes that init left behind, or that a dead creator never told of.
-		if e := s.h.Group.Kill(ctx); e != nil {
-			err = errors.Join(err, e)
+		// Processes that init left behind, or that a dead creator never told
+		// of. The kernel has killed them already where init was the first of a
+		// pid namespace (pid_namespaces(7)) and has ended.
+		if !s.h.OwnPids || s.h.Pid == 0 || err != nil {
+			err = errors.Join(err, s.h.Group.Kill(ctx))
 		}
-		if e := s.h.Group.Remove(ctx); e != nil {
-			err = errors.Join(err, e)
-		}
+		err = errors.Join(err, s.h.Group.Remove(ctx))
 	}
-	return errors.Join(err, s.unmount())
+	return errors.Join(err, s.unmount(), removeGate(s.h.Dir))
 }
 
 // end kills the init process and waits until it is gone.
