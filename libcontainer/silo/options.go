@@ -165,7 +165,8 @@ func (o *mountOptions) atime(name string) bool {
 		if t.off {
 			o.flags &^= t.flag
 		} else {
-			o.flags |= t.flag
+			// mount(2) would let MS_STRICTATIME win whatever the order.
+			o.flags = o.flags&^(msNoatime|msRelatime|msStrictatime) | t.flag
 		}
 		// mount_setattr(2): the access time rule is replaced as a whole, so
 		// the mask is cleared and the new value set.
