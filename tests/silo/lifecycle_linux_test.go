@@ -61,7 +61,7 @@ func TestKillAll(t *testing.T) {
 		t.Errorf("%d processes: %v", n, r.processes())
 	}
 	r.ok("kill", "--all", r.id, "KILL")
-	r.until("end of all", func() bool { return len(r.processes()) == 0 })
+	r.until("end of all", func() bool { return len(r.processes()) == 0 && r.state(r.id).Status == "stopped" })
 	r.ok("delete", r.id)
 }
 
