@@ -64,6 +64,11 @@ func (r *Runtime) exec(ctx context.Context, id string, o ExecOptions) (Process, 
 			return nil, err
 		}
 	}
+	if o.IgnorePaused {
+		// In a paused container the new process waits for resume, which needs
+		// the lock; delete ends the wait as it ends the process.
+		c.lock.release()
+	}
 	p, err := c.sys.Exec(ctx, &Exec{Spec: process, Container: spec, Cgroup: o.Cgroup, Warn: r.warn}, o.Stdio)
 	if err != nil {
 		return nil, err
