@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -145,7 +146,19 @@ func TestPause(t *testing.T) {
 	if res := r.wrun("exec", r.id, "true"); res.code != 255 {
 		t.Errorf("exec in a paused container: %s", res)
 	}
+	cmd, done := r.command("exec", "--ignore-paused", r.id, "true")
+	r.must(cmd.Start())
+	ended := make(chan result, 1)
+	go func() { ended <- done(cmd.Wait()) }()
+	select {
+	case res := <-ended:
+		t.Fatalf("--ignore-paused: it ended while paused: %s", res)
+	case <-time.After(200 * time.Millisecond):
+	}
 	r.ok("resume", r.id)
+	if res := <-ended; res.code != 0 {
+		t.Errorf("--ignore-paused: %s", res)
+	}
 	r.until("ticks again", func() bool { return size() > before })
 	r.ok("pause", r.id)
 	r.ok("kill", r.id, "KILL")

@@ -30,7 +30,8 @@ func TestExec(t *testing.T) {
 		{"--user", []string{"--user", "7:8"}, "id -u; id -g; grep CapEff /proc/self/status | cut -f2", "7\n8\n0000000000000000"},
 		{"--user without a group", []string{"-u", "7"}, "id -u; id -g", "7\n0"},
 		{"--additional-gids", []string{"--additional-gids", "40", "-g", "50"}, "id -G", "0 30 40 50"},
-		{"--cap", []string{"--cap", "CAP_SYS_TIME", "-c", "net_admin"}, "grep -E 'CapEff|CapBnd' /proc/self/status | cut -f2", "00000000aa0435fb\n00000000aa0435fb"},
+		{"--cap", []string{"--cap", "CAP_SYS_TIME", "-c", "net_admin"}, "grep -E 'CapInh|CapEff|CapBnd|CapAmb' /proc/self/status | cut -f2",
+			"0000000000000000\n00000000aa0435fb\n00000000aa0435fb\n0000000000000000"},
 		{"--no-new-privs", []string{"--no-new-privs"}, "grep NoNewPrivs /proc/self/status | cut -f2", "1"},
 		{"options behind the id are the program's", nil, "echo --tty $0", "--tty sh"},
 		{"in the container's cgroup", nil, "grep :pids: /proc/self/cgroup | cut -d: -f3", r.spec.Linux.CgroupsPath},
@@ -43,6 +44,12 @@ func TestExec(t *testing.T) {
 	}
 	for _, k := range kinds {
 		r.equal(k.file+" namespace", r.ok("exec", r.id, "readlink", "/proc/self/ns/"+k.file), nsInode(pid, k.file))
+	}
+	// A user that is read wrongly is another user (crun's CVE-2026-30892).
+	for _, user := range []string{"0x7", "7:", ":7", "7:8:9", "-1", " 7", "7 ", "4294967296", "root", "7:root"} {
+		if res := r.wrun("exec", "--user", user, r.id, "id"); res.code != 255 || res.out != "" {
+			t.Errorf("--user %q: %s", user, res)
+		}
 	}
 	t.Run("--cgroup", func(t *testing.T) {
 		r.must(os.Mkdir(filepath.Join("/sys/fs/cgroup/pids", r.spec.Linux.CgroupsPath, "sub"), 0o755))

@@ -2,13 +2,13 @@ package silo
 
 import (
 	"crypto/sha256"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 )
 
@@ -74,54 +74,53 @@ done`)...)
 	}
 }
 
-// TestParked: what waits at the start gate cannot be looked into by others
-// than root, and holds no descriptor that leads to the host.
+// TestParked: what waits at the start gate is still wrun's image. Nobody may
+// look into it, and none of its descriptors leads to a directory of the host.
 func TestParked(t *testing.T) {
-	r := newRig(t, "true")
+	r := newRig(t, "sleep", "100")
+	// Without capabilities, so that a neighbour without capabilities would have
+	// the right to look (ptrace(2), "Ptrace access mode checking").
+	r.spec.Process.Capabilities = nil
 	r.save()
 	r.ok("create", r.id)
 	pid := r.state(r.id).Pid
-	var st unix.Stat_t
-	r.must(unix.Stat(fmt.Sprintf("/proc/%d/fd", pid), &st))
-	if dumpable := r.dumpable(pid); dumpable {
-		t.Error("the parked process is dumpable")
+	if r.readable(pid) {
+		t.Error("the parked process can be looked into")
 	}
+	r.directories(pid)
+	r.ok("start", r.id)
+	if !r.readable(pid) {
+		t.Error("nor can the program itself: the check proves nothing")
+	}
+}
+
+// directories finds descriptors of directories on mounts that the process's
+// own mount namespace does not have.
+func (r *rig) directories(pid int) {
+	r.Helper()
+	mounts := r.read(fmt.Sprintf("/proc/%d/mountinfo", pid))
 	names, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
 	r.must(err)
 	for _, n := range names {
-		to, err := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, n.Name()))
-		if errors.Is(err, os.ErrNotExist) {
+		var fd unix.Stat_t
+		if unix.Stat(fmt.Sprintf("/proc/%d/fd/%s", pid, n.Name()), &fd) != nil || fd.Mode&unix.S_IFMT != unix.S_IFDIR {
 			continue
 		}
-		r.must(err)
-		var fd unix.Stat_t
-		if unix.Stat(fmt.Sprintf("/proc/%d/fd/%s", pid, n.Name()), &fd) == nil && fd.Mode&unix.S_IFMT == unix.S_IFDIR {
-			mount := r.read(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, n.Name()))
-			inside := false
-			for line := range strings.Lines(r.read(fmt.Sprintf("/proc/%d/mountinfo", pid))) {
-				inside = inside || strings.HasPrefix(line, field(mount, "mnt_id")+" ")
-			}
-			if !inside {
-				t.Errorf("descriptor %s is a directory of the host: %s", n.Name(), to)
-			}
+		id := field(r.read(fmt.Sprintf("/proc/%d/fdinfo/%s", pid, n.Name())), "mnt_id")
+		if !strings.HasPrefix(mounts, id+" ") && !strings.Contains(mounts, "\n"+id+" ") {
+			to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", pid, n.Name()))
+			r.Errorf("descriptor %s is a directory of the host: %s", n.Name(), to)
 		}
 	}
 }
 
-// dumpable asks as another user with the process's own uid would be answered:
-// the files of a non-dumpable process belong to root (proc(5)).
-func (r *rig) dumpable(pid int) bool {
+// readable tells whether a process with root's uid and no capabilities that
+// shares the pid namespace may read another's environment.
+func (r *rig) readable(pid int) bool {
 	r.Helper()
-	// VmFlags' "dd" marks single areas, and there is no file that says it; but
-	// coredump_filter's owner follows the flag, so a process of another user
-	// tells: the parked one is root's already, so its auxv is asked for by a
-	// process without capabilities and with its uid.
-	second := newRig(r.T, "sleep", "100")
-	second.spec.Process.Capabilities = nil
-	second.without("pid", "mount", "network", "ipc", "uts")
-	second.spec.Mounts = nil
-	second.spec.Process.Args = sh(fmt.Sprintf("cat /host/%d/environ >/dev/null 2>&1 && echo readable", pid))
-	second.with("mount", "")
-	second.mount(bindOf("/proc", "/host"))
-	return strings.Contains(second.run().out, "readable")
+	neighbour := newRig(r.T, sh(fmt.Sprintf("cat /host/%d/environ >/dev/null 2>&1 && echo readable; true", pid))...)
+	neighbour.spec.Process.Capabilities = nil
+	neighbour.without(specs.PIDNamespace)
+	neighbour.mount(bindOf("/proc", "/host"))
+	return strings.Contains(neighbour.output(), "readable")
 }

@@ -2,7 +2,9 @@ package silo
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -210,4 +212,18 @@ func TestMaskedByLink(t *testing.T) {
 	r.spec.Linux.MaskedPaths = []string{"/tmp/file"}
 	r.equal("inside", r.output(), "1:3")
 	r.equal("file below", r.read(filepath.Join(r.rootfs, "tmp/file")), "secret")
+}
+
+// TestSysctlBehindMounts: what an image or config.json mounts over /proc/sys
+// is not what a sysctl is written to (CVE-2025-52881).
+func TestSysctlBehindMounts(t *testing.T) {
+	r := newRig(t, "sleep", "100")
+	r.mount(specs.Mount{Destination: "/proc/sys/net", Type: "tmpfs", Source: "tmpfs"})
+	r.spec.Linux.Sysctl = map[string]string{"net.ipv4.ip_forward": "1"}
+	pid := r.start()
+	out, err := exec.Command("nsenter", "--net=/proc/"+strconv.Itoa(pid)+"/ns/net", "cat", "/proc/sys/net/ipv4/ip_forward").Output()
+	if err != nil || strings.TrimSpace(string(out)) != "1" {
+		t.Errorf("%q, %v", out, err)
+	}
+	r.equal("the mount", r.ok("exec", r.id, "ls", "/proc/sys/net"), "")
 }
