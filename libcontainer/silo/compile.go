@@ -249,7 +249,7 @@ func (in *Input) namespaces() (clone, unshare uint64, fork bool) {
 // borrowed memory: then it must not fork, and must not have to be given users.
 func (in *Input) canWait() bool {
 	clone, _, fork := in.namespaces()
-	return !fork && clone&cloneNewUser == 0
+	return !fork && clone&cloneNewUser == 0 && !in.hasNamespace(specs.TimeNamespace)
 }
 
 // root0 makes the child the root user of the user namespace it has entered.
@@ -314,6 +314,9 @@ func (b *builder) wait() {
 	put64(limit, uint64(patience.Seconds()))
 	b.call(why, callLet, fileSync)
 	b.call(why, "prctl", Int(deathsig), Int(sigkill), Int(0), Int(0), Int(0))
+	// A parent that died before that sends no signal any more, and its pid says
+	// nothing in another pid namespace. Its command line is empty then.
+	b.call(why+": the parent lives", "read", fileLife, make(Bytes, 1), Int(1)).Want = 1
 	b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), limit, Int(len(limit)))
 	b.talk(why, codeBorn)
 	b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), make(Bytes, len(limit)), Int(len(limit)))

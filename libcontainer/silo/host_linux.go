@@ -121,6 +121,11 @@ func (b *birth) expect() error {
 	if b.in.Waits = b.in.canWait() && !b.layout.Pure(); !b.in.Waits {
 		return nil
 	}
+	life, err := unix.Open("/proc/self/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("open own command line: %w", err)
+	}
+	b.keep(fileLife, life)
 	flags, _, _ := b.in.namespaces()
 	if b.system.child, err = expect(flags, b.files, -1); err != nil {
 		delete(b.files, fileSync)

@@ -88,6 +88,7 @@ type (
 const (
 	fileSync    File = "sync"    // socket to the parent: errors, readiness, hooks
 	fileParent  File = "parent"  // the parent's end of it, to be closed
+	fileLife    File = "life"    // the parent's /proc/self/cmdline: readable while it lives
 	fileGate    File = "gate"    // fifo; a byte in it opens the start gate
 	fileResult  File = "result"  // fifo; errors after the gate
 	fileStub    File = "stub"    // memfd with the exec stub

@@ -76,12 +76,17 @@ func (l *life) until(point string) {
 // answers checks what state says after a death at point.
 func (l *life) answers(point string) {
 	l.Helper()
+	if strings.HasPrefix(point, "create.") {
+		// A child that its creator has not let go ends by itself when it finds
+		// nobody to talk to, parked or not: nothing needs to be done about it.
+		leftovers.Processes(l.T, "before any delete")
+	}
 	s := l.settled()
 	var want specs.ContainerState
 	switch point {
 	case libcontainer.FaultCreateReserved, libcontainer.FaultCreateCopied, libcontainer.FaultDeleteForgotten:
 		want = ""
-	case libcontainer.FaultCreateComplete, libcontainer.FaultStartLocked, libcontainer.FaultStartHooked:
+	case libcontainer.FaultStartLocked, libcontainer.FaultStartHooked:
 		want = specs.StateCreated
 	case libcontainer.FaultStartReleased, libcontainer.FaultStartPoststart, libcontainer.FaultDeleteLocked,
 		libcontainer.FaultExecLocked, libcontainer.FaultExecStarted, libcontainer.FaultExecPidFile:
@@ -94,12 +99,5 @@ func (l *life) answers(point string) {
 	}
 	if s != want {
 		l.Errorf("killed at %s, the container is %q, want %q", point, s, want)
-	}
-	switch point {
-	case libcontainer.FaultCreateReserved, libcontainer.FaultCreateCopied, libcontainer.FaultCreateRecorded,
-		libcontainer.FaultCreateNamespaces, libcontainer.FaultCreateHooked:
-		// A child that is not parked yet ends by itself when it finds nobody to
-		// talk to: nothing of it is recorded, and nothing needs to be.
-		leftovers.Processes(l.T, "before any delete")
 	}
 }
