@@ -133,11 +133,12 @@ func (c *child) born() error {
 }
 
 // borrows tells whether the child can walk p in this process's memory. It
-// cannot when it forks again, and the kernel lets only a process with memory
-// of its own change its time namespace.
+// cannot when it forks again, nor when users are written to its namespace, and
+// setns(2) lets only a process with memory of its own into a time namespace.
 func (p *Plan) borrows() bool {
 	for i := range p.Steps {
-		if p.Steps[i].Call == callFork {
+		s := &p.Steps[i]
+		if s.Call == callFork || s.Call == "setns" && s.Args[1].(Flags)&cloneNewTime != 0 {
 			return false
 		}
 	}

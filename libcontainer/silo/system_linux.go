@@ -108,7 +108,9 @@ func (s *system) Start(ctx context.Context) error {
 	if s.child == nil || s.child.sync < 0 {
 		return s.h.started(ctx, answer, startPatience)
 	}
-	if err := s.child.ack(); err != nil {
+	if err := s.child.ack(); errors.Is(err, unix.EPIPE) && !s.child.ready {
+		return s.arrived(ctx) // it died after the gate was opened
+	} else if err != nil {
 		return err
 	}
 	if err := s.h.started(ctx, answer, patience); err != nil {

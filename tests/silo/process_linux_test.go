@@ -265,9 +265,14 @@ func TestPiped(t *testing.T) {
 // the program.
 func TestSignalState(t *testing.T) {
 	r := newRig(t, "cat", "/proc/self/status")
+	// What wrun's caller ignores stays ignored, as exec(2) has it.
+	ignored := field(r.read("/proc/self/status"), "SigIgn")
 	check := func(how, status string) {
 		t.Helper()
-		for _, set := range []string{"SigBlk", "SigIgn", "SigCgt", "SigPnd", "ShdPnd"} {
+		if v := field(status, "SigIgn"); v != ignored {
+			t.Errorf("%s: SigIgn is %s, the caller's %s", how, v, ignored)
+		}
+		for _, set := range []string{"SigBlk", "SigCgt", "SigPnd", "ShdPnd"} {
 			if v := field(status, set); strings.Trim(v, "0") != "" {
 				t.Errorf("%s: %s is %s", how, set, v)
 			}

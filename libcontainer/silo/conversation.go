@@ -1,0 +1,95 @@
+package silo
+
+import "time"
+
+// How child and parent talk: over a socket whose descriptor is "sync", in
+// records of the child's and single bytes of the parent's.
+
+// begin is how every child begins: errors have a way to the parent (slot 0),
+// the parent knows of the birth, and nobody but the parent holds its end.
+func (b *builder) begin(in *Input) {
+	if in.Waits {
+		b.wait()
+		b.tell("descriptors of its own", codeApart)
+	} else {
+		b.call("", callLet, fileSync)
+		b.tell("born", codeBorn)
+	}
+	b.call("only the parent holds its end", "close", fileParent)
+	for i := range in.Private {
+		b.call("what ends with wrun does not live on in its child", "close", PrivateFile(i))
+	}
+	b.streams(in)
+}
+
+// prelude is what a child walks that is cloned before its plan is known: the
+// beginning of every plan with Input.Waits.
+func prelude() *Plan {
+	b := &builder{plan: &Plan{}}
+	b.wait()
+	return b.plan
+}
+
+// wait is the prelude's steps. As long as the table of descriptors is the
+// parent's too, the parent's end of the socket does not close with the parent:
+// its death is noticed by signal, and the wait has an end in any case.
+func (b *builder) wait() {
+	const (
+		deathsig, sigkill     = 1, 9
+		solSocket, rcvTimeout = 1, 20
+		cloneFiles            = 0x400
+	)
+	why := "wait for the plan"
+	limit := make(Bytes, 16)
+	put64(limit, uint64(patience.Seconds()))
+	b.call(why, callLet, fileSync)
+	b.call(why, "prctl", Int(deathsig), Int(sigkill), Int(0), Int(0), Int(0))
+	// A parent that died before that sends no signal any more, and its pid says
+	// nothing in another pid namespace. Its command line is empty then.
+	b.call(why+": the parent lives", "read", fileLife, make(Bytes, 1), Int(1)).Want = 1
+	b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), limit, Int(len(limit)))
+	b.talk(why, codeBorn)
+	b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), make(Bytes, len(limit)), Int(len(limit)))
+	b.call(why, "unshare", Flags(cloneFiles))
+	b.call(why, "prctl", Int(deathsig), Int(0), Int(0), Int(0), Int(0))
+	b.call(why, callProceed)
+}
+
+// talk stops the child until the parent has done its part.
+func (b *builder) talk(why string, code uint32) {
+	b.tell(why, code)
+	b.call(why, "read", fileSync, make(Bytes, 1), Int(1)).Want = 1
+}
+
+func (b *builder) tell(why string, code uint32) {
+	record := make(Bytes, recordSize)
+	put32(record, code)
+	b.call(why, "write", fileSync, record, Int(recordSize)).Want = recordSize
+}
+
+// gate parks the child. Before it, the parent has saved the pid, so whoever
+// dies now is known; after it, errors go to `wrun start` by the result fifo.
+func (b *builder) gate(in *Input) {
+	b.talk("created: everything is in place", codeReady)
+	b.call("errors go to start from here on", callLet, fileResult)
+	b.call("", "close", fileSync)
+	b.call("the start gate", "read", fileGate, make(Bytes, 1), Int(1)).Want = 1
+}
+
+// patience bounds every wait for a child to get on with its plan, and a
+// child's wait for its plan. A mount of a network file system may take its
+// time; what takes longer is stuck.
+const patience = 2 * time.Minute
+
+// What the child says to the parent: eight bytes, a code and a value. A code
+// below the lowest of these is the index of a failed step, the value its errno.
+const (
+	recordSize        = 8
+	codeStub   uint32 = 0xffffffff // the program could not be executed; value: errno
+	codeReady  uint32 = 0xfffffffe
+	codeHooks  uint32 = 0xfffffffd
+	codeMap    uint32 = 0xfffffffc
+	codeFork   uint32 = 0xfffffffb // value: the pid that goes on
+	codeBorn   uint32 = 0xfffffffa
+	codeApart  uint32 = 0xfffffff9 // it has a table of descriptors of its own
+)
