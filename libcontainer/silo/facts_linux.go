@@ -32,6 +32,9 @@ func gather(c *libcontainer.Config, in *Input) error {
 		return err
 	}
 	f.danglingTargets(root, in.Spec.Mounts)
+	if err := devicesFit(root, in); err != nil {
+		return err
+	}
 	if in.Spec.Process != nil {
 		in.Env = withHome(in.Spec.Process, root)
 	}
@@ -101,6 +104,54 @@ func (f *Facts) mountSources(in *Input) error {
 	return nil
 }
 
+// devicesFit refuses a device whose place is taken: config-linux.md, "Devices":
+// "If a file already exists at path that does not match the requested device,
+// the runtime MUST generate an error."
+func devicesFit(root int, in *Input) error {
+	if !ownDev(in.Spec.Mounts) {
+		return nil
+	}
+	for i := range in.linux().Devices {
+		d, err := specDevice(i, &in.linux().Devices[i])
+		if err != nil {
+			return err
+		}
+		covered := false
+		for k := range in.Spec.Mounts {
+			at := path.Clean("/" + in.Spec.Mounts[k].Destination)
+			if at == d.path {
+				return fmt.Errorf("%s: mounts[%d] is mounted there", d.why, k)
+			}
+			covered = covered || strings.HasPrefix(d.path, at+"/")
+		}
+		if covered {
+			continue // what the image has there is not seen
+		}
+		var st unix.Stat_t
+		if !lookInside(root, d.path, &st) {
+			continue
+		}
+		same := uint64(st.Mode)&unix.S_IFMT == d.mode&unix.S_IFMT
+		if same && d.mode&unix.S_IFMT != sIFIFO {
+			same = int64(unix.Major(uint64(st.Rdev))) == d.major && int64(unix.Minor(uint64(st.Rdev))) == d.minor
+		}
+		if !same {
+			return fmt.Errorf("%s: the image has a file there that is not this device", d.why)
+		}
+	}
+	return nil
+}
+
+// lookInside reads the attributes of a file in the root; false if there is none.
+func lookInside(root int, name string, st *unix.Stat_t) bool {
+	fd, err := openInside(root, name, unix.O_PATH|unix.O_NOFOLLOW)
+	if err != nil {
+		return false
+	}
+	defer unix.Close(fd)
+	return unix.Fstat(fd, st) == nil
+}
+
 // danglingTargets finds mount destinations that lead over a symbolic link to
 // nowhere (an image's /etc/resolv.conf, usually) and where they point. The
 // child makes what is missing there; it resolves the path anew, inside the
@@ -123,9 +174,20 @@ func (f *Facts) danglingTargets(root int, mounts []specs.Mount) {
 	}
 }
 
+// openInside opens a path that cannot leave root, as the child will.
+func openInside(root int, name string, flags uint64) (fd int, err error) {
+	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
+	for range openTries {
+		if fd, err = unix.Openat2(root, name, &how); err != unix.EAGAIN && err != unix.EINTR {
+			break
+		}
+	}
+	return fd, err
+}
+
 // linkless is true when dst exists or is missing without any link in between.
 func linkless(root int, dst string) bool {
-	fd, err := unix.Openat2(root, dst, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS})
+	fd, err := openInside(root, dst, unix.O_PATH)
 	if err == nil {
 		unix.Close(fd)
 	}
@@ -161,10 +223,7 @@ func resolve(root int, dst string) string {
 }
 
 func readlinkInside(root int, name string, buf []byte) (int, error) {
-	fd, err := unix.Openat2(root, name, &unix.OpenHow{
-		Flags:   unix.O_PATH | unix.O_NOFOLLOW | unix.O_CLOEXEC,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	fd, err := openInside(root, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return 0, err
 	}
@@ -181,10 +240,7 @@ func withHome(p *specs.Process, root int) []string {
 		}
 	}
 	home := "/"
-	fd, err := unix.Openat2(root, "/etc/passwd", &unix.OpenHow{
-		Flags:   unix.O_RDONLY | unix.O_CLOEXEC | unix.O_NONBLOCK | unix.O_NOCTTY,
-		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
-	})
+	fd, err := openInside(root, "/etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err == nil {
 		buf := make([]byte, 64<<10) // what lies beyond is no system user's line
 		n, _ := unix.Read(fd, buf)

@@ -174,3 +174,44 @@ func TestJoinable(t *testing.T) {
 		}
 	}
 }
+
+// TestOpenInsideWhileOthersRename: a ".." on the way makes the kernel give up
+// when anybody renames a directory meanwhile.
+func TestOpenInsideWhileOthersRename(t *testing.T) {
+	root := treeOf(t, "a/b/c", "a/b/link -> ../b/../../a/b/../b/c")
+	dir := t.TempDir()
+	one, two := filepath.Join(dir, "one"), filepath.Join(dir, "two")
+	if err := os.Mkdir(one, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				_ = os.Rename(one, two)
+				_ = os.Rename(two, one)
+			}
+		}
+	}()
+	gaveUp := 0
+	for range 20000 {
+		fd, err := unix.Openat2(root, "/a/b/link", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
+		if err == unix.EAGAIN {
+			gaveUp++
+		} else if err == nil {
+			unix.Close(fd)
+		}
+		if fd, err = openInside(root, "/a/b/link", unix.O_PATH); err != nil {
+			t.Errorf("%v", err)
+			break
+		}
+		unix.Close(fd)
+	}
+	close(stop)
+	<-stopped
+	t.Logf("the kernel gave up %d times of 20000", gaveUp)
+}

@@ -118,6 +118,12 @@ var nowhere *uintptr
 // same, and engines read it as "could not be started".
 const childFailed = 255
 
+// openTries bounds how often an openat2 is repeated. openat2(2), EAGAIN: with
+// RESOLVE_IN_ROOT and a ".." on the way, a mount or rename anywhere on the
+// machine in that instant makes the kernel give up; "the caller may choose to
+// retry".
+const openTries = 10000
+
 // walk executes ops one by one and returns only when one fails.
 //
 //go:nosplit
@@ -154,6 +160,9 @@ func walk(ops []op, m *memory) {
 				*o.pass = int32(*o.passed)
 			}
 			r, _, e = syscall.RawSyscall6(o.number, a[0], a[1], a[2], a[3], a[4], a[5])
+			for tries := 0; e == syscall.EAGAIN && o.number == unix.SYS_OPENAT2 && tries < openTries; tries++ {
+				r, _, e = syscall.RawSyscall6(o.number, a[0], a[1], a[2], a[3], a[4], a[5])
+			}
 		}
 		if e == 0 && o.hasWant && r != o.want {
 			e = syscall.ECANCELED
