@@ -4,7 +4,11 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"reflect"
+	"slices"
 	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"wrun/libcontainer/bundle"
 )
@@ -81,6 +85,48 @@ func TestTemplatesPassTheCheck(t *testing.T) {
 				t.Errorf("the template draws a warning: %s", p)
 			}
 		})
+	}
+}
+
+// TestTemplateGrants: a later runtime-tools that gives or takes more by default
+// does not change what a container of `wrun spec` may do.
+func TestTemplateGrants(t *testing.T) {
+	caps := []string{"CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"}
+	for _, tt := range []struct {
+		rootless   bool
+		namespaces []specs.LinuxNamespaceType
+		mounts     []string
+	}{
+		{false, []specs.LinuxNamespaceType{"pid", "network", "ipc", "uts", "mount", "cgroup"},
+			[]string{"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys", "/sys/fs/cgroup"}},
+		{true, []specs.LinuxNamespaceType{"pid", "ipc", "uts", "mount", "cgroup", "user"},
+			[]string{"/proc", "/dev", "/dev/pts", "/dev/shm", "/dev/mqueue", "/sys"}},
+	} {
+		config, err := template("linux", "default", tt.rootless)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := &specs.LinuxCapabilities{Bounding: caps, Effective: caps, Permitted: caps}
+		if got := config.Process.Capabilities; !reflect.DeepEqual(got, want) {
+			t.Errorf("rootless %v: capabilities %+v", tt.rootless, got)
+		}
+		if !config.Root.Readonly || !config.Process.NoNewPrivileges || !config.Process.Terminal || config.Linux.Seccomp != nil {
+			t.Errorf("rootless %v: root %+v, process %+v, seccomp %v", tt.rootless, config.Root, config.Process, config.Linux.Seccomp != nil)
+		}
+		if len(config.Linux.MaskedPaths) != 12 || len(config.Linux.ReadonlyPaths) != 5 {
+			t.Errorf("rootless %v: masked %q, read-only %q", tt.rootless, config.Linux.MaskedPaths, config.Linux.ReadonlyPaths)
+		}
+		var namespaces []specs.LinuxNamespaceType
+		for _, ns := range config.Linux.Namespaces {
+			namespaces = append(namespaces, ns.Type)
+		}
+		var mounts []string
+		for _, m := range config.Mounts {
+			mounts = append(mounts, m.Destination)
+		}
+		if !slices.Equal(namespaces, tt.namespaces) || !slices.Equal(mounts, tt.mounts) {
+			t.Errorf("rootless %v: namespaces %q, mounts %q", tt.rootless, namespaces, mounts)
+		}
 	}
 }
 

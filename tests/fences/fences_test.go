@@ -118,8 +118,9 @@ func standard(name string) bool {
 }
 
 const (
-	runtimeSpec = "github.com/opencontainers/runtime-spec"
-	cli         = "github.com/urfave/cli/v2"
+	runtimeSpec  = "github.com/opencontainers/runtime-spec"
+	runtimeTools = "github.com/opencontainers/runtime-tools"
+	cli          = "github.com/urfave/cli/v2"
 )
 
 // hosts are the rooms that only hosts_*.go may name.
@@ -133,6 +134,10 @@ func fence(p, name string) string {
 		return "its initialisation would cost every call of wrun"
 	case under(name, "golang.org/x/sys/windows") && base != "store_windows.go" && !under(dir, "libcontainer/hcs"):
 		return "only store_windows.go and hcs talk to Windows"
+	case under(name, runtimeTools):
+		if p != "template.go" || name != runtimeTools+"/generate" {
+			return "only the template of wrun spec is generated (ADR 0005)"
+		}
 	case dir == ".":
 		switch {
 		// plan.go shows what a start would do, on any operating system: it
@@ -140,7 +145,7 @@ func fence(p, name string) string {
 		case under(name, hosts...) && !strings.HasPrefix(base, "hosts_") && base != "plan.go":
 			return "only hosts_*.go knows which hosts there are"
 		case !standard(name) && !under(name, "wrun/libcontainer", runtimeSpec, cli, "golang.org/x/sys/unix"):
-			return "the product depends on runtime-spec, cli/v2 and x/sys"
+			return "the product depends on runtime-spec, runtime-tools' generate, cli/v2 and x/sys"
 		}
 	case dir == "libcontainer":
 		if !standard(name) && !under(name, runtimeSpec, "wrun/libcontainer/bundle") &&
@@ -199,6 +204,9 @@ func TestFenceHolds(t *testing.T) {
 	for _, tt := range []struct{ file, name string }{
 		{"start.go", "wrun/libcontainer/silo"},
 		{"start.go", "github.com/sirupsen/logrus"},
+		{"start.go", runtimeTools + "/generate"},
+		{"template.go", runtimeTools + "/validate"},
+		{"libcontainer/bundle/check.go", runtimeTools + "/generate"},
 		{"libcontainer/start.go", "wrun/libcontainer/silo/cgroup"},
 		{"libcontainer/start.go", cli},
 		{"libcontainer/start.go", "golang.org/x/sys/unix"},
@@ -223,7 +231,7 @@ func TestDependencies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := []string{runtimeSpec, cli, "golang.org/x/sys", "github.com/rogpeppe/go-internal"}
+	allowed := []string{runtimeSpec, runtimeTools, cli, "golang.org/x/sys", "github.com/rogpeppe/go-internal"}
 	seen := 0
 	for line := range strings.Lines(string(data)) {
 		words := strings.Fields(line)
