@@ -22,6 +22,9 @@ type child struct {
 	memory *memory
 	failed chan unix.Errno // why the clone came to nothing
 	end    ending
+
+	adopted bool       // pid is of the process that the first child forked
+	held    *[2]uint32 // a record of the forked child's that came too early
 }
 
 // close gives up the conversation; the child lives on.
@@ -52,8 +55,35 @@ func (c *child) forget() {
 
 // next waits for the child's next word. ok is false when the child has closed
 // its end: it executed the program, or it died.
+//
+// A forked child may speak before the one that forked it has told of it. The
+// fork is told first all the same: until then nobody would reap it, and as
+// long as a process is not reaped the init of its pid namespace does not end.
 func (c *child) next(ctx context.Context) (code, value uint32, ok bool, err error) {
-	return readRecord(ctx, c.sync, patience)
+	if r := c.held; r != nil && c.adopted {
+		c.held = nil
+		return r[0], r[1], true, nil
+	}
+	code, value, ok, err = readRecord(ctx, c.sync, patience)
+	if ok && !c.adopted && c.held == nil && c.plan.afterFork(code) {
+		c.held = &[2]uint32{code, value}
+		return readRecord(ctx, c.sync, patience)
+	}
+	return code, value, ok, err
+}
+
+// afterFork tells whether only a child that the plan has forked says this.
+func (p *Plan) afterFork(code uint32) bool {
+	step := uint64(code) < uint64(len(p.Steps)) // it failed
+	if !step && code != codeReady && code != codeHooks && code != codeStub {
+		return false
+	}
+	for i := range p.Steps {
+		if p.Steps[i].Call == callFork {
+			return !step || int(code) > i
+		}
+	}
+	return false
 }
 
 // readRecord reads one record of the child's from a socket or fifo.
@@ -97,7 +127,7 @@ func (c *child) adopt(pid int) error {
 		return err
 	}
 	unix.Close(c.pidfd)
-	c.pid, c.pidfd = pid, pidfd
+	c.pid, c.pidfd, c.adopted = pid, pidfd, true
 	return nil
 }
 

@@ -1,6 +1,9 @@
 package silo
 
 import (
+	"fmt"
+	"path"
+
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
@@ -20,6 +23,9 @@ func CompileExec(in *Input, p *specs.Process) (*Plan, error) {
 	cwd := p.Cwd
 	if cwd == "" {
 		cwd = "/"
+	}
+	if !path.IsAbs(cwd) {
+		return nil, fmt.Errorf("process.cwd %q is not an absolute path", cwd)
 	}
 	dir := b.save("process.cwd "+cwd, "openat2", b.root, Str(cwd), inside(oPath, 0), Int(sizeofHow))
 	b.enter("process.cwd "+cwd, dir)

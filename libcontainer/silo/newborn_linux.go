@@ -110,6 +110,9 @@ func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) 
 			_ = unix.Shutdown(theirs, unix.SHUT_RDWR) // wakes who waits in born
 		}
 	}()
+	// The clone goes first, on this thread: it takes the kernel longest, and
+	// another thread is found for us meanwhile.
+	runtime.Gosched()
 	return c, nil
 }
 

@@ -20,10 +20,11 @@ func runtimeAfterFork()
 func runtimeAfterForkInChild()
 
 // The thread that clones may be held until the child executes its program. To
-// Go's scheduler and collector it is in a system call.
+// Go's scheduler and collector it is in a system call, one that is known to
+// take long: another thread takes over its work at once.
 //
-//go:linkname entersyscall runtime.entersyscall
-func entersyscall()
+//go:linkname entersyscallblock runtime.entersyscallblock
+func entersyscallblock()
 
 //go:linkname exitsyscall runtime.exitsyscall
 func exitsyscall()
@@ -78,8 +79,8 @@ type cloneArgs struct {
 //go:norace
 //go:nocheckptr
 func spawn(m *memory) syscall.Errno {
+	entersyscallblock()
 	runtimeBeforeFork()
-	entersyscall()
 	_, errno := cloneAndWalk(m)
 	runtimeAfterFork()
 	exitsyscall()

@@ -40,6 +40,7 @@ func TestExec(t *testing.T) {
 		{"empty word", own(""), "executable file not found in $PATH"},
 		{"no words", own(), "process args cannot be empty"},
 		{"cwd missing", append([]string{"--cwd", "/none"}, own("true")...), `chdir to cwd ("/none") set in config.json: no such file or directory`},
+		{"cwd relative", append([]string{"--cwd", "tmp"}, own("true")...), "not an absolute path"},
 		{"cwd a file", append([]string{"--cwd", "/etc/f"}, own("true")...), "not a directory"},
 		{"cwd a descriptor", append([]string{"--cwd", "/proc/self/fd/7"}, own("true")...), "set in config.json"},
 		{"user of no number", append([]string{"--user", "root"}, own("true")...), "root"},

@@ -214,6 +214,8 @@ func TestSeccompAndDevices(t *testing.T) {
 		{"number of device", device(specs.LinuxDevice{Path: "/dev/x", Type: "c", Major: -1, Minor: 3}), "linux.devices[0]"},
 		{"device below a file", device(specs.LinuxDevice{Path: "/bin/busybox/x", Type: "c", Major: 1, Minor: 3}), "not a directory"},
 		{"device outside dev on a read-only file system", device(specs.LinuxDevice{Path: "/sys/x", Type: "c", Major: 1, Minor: 3}), "linux.devices[0] /sys/x"},
+		{"device where the image has a file", device(specs.LinuxDevice{Path: "/bin/busybox", Type: "c", Major: 1, Minor: 3}), "not this device"},
+		{"device where a mount is", device(specs.LinuxDevice{Path: "/dev/pts", Type: "c", Major: 1, Minor: 3}), "is mounted there"},
 		{"personality", func(p *place) { p.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: "PDP11"} }, "linux.personality.domain"},
 		{"not built yet", func(p *place) { p.Spec.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "x"} }, "linux.intelRdt"},
 		{"utility VM", func(p *place) { p.Spec.Windows = &specs.Windows{HyperV: &specs.WindowsHyperV{}} }, "no host for Hyper-V isolation on linux"},
