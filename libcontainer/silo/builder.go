@@ -1,9 +1,6 @@
 package silo
 
-import (
-	"path"
-	"strings"
-)
+import "path"
 
 // builder appends steps to a Plan.
 type builder struct {
@@ -49,38 +46,41 @@ func inside(flags, resolve uint64) How {
 // element becomes a directory or, with file, an empty regular file.
 func (b *builder) target(why, dst string, file bool, resolve uint64) Slot {
 	s := b.slot()
-	b.call(why, "openat2", b.root, Str(dst), inside(oPath, resolve), Int(sizeofHow)).Save = s
+	b.open(why, s, dst, resolve)
 	first := b.here() - 1
 	b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOENT}}
 	b.make(why, dst, file)
-	b.call(why, "openat2", b.root, Str(dst), inside(oPath, resolve), Int(sizeofHow)).Save = s
+	b.open(why, s, dst, resolve)
 	b.plan.Steps[first].Skip = b.skipFrom(first)
 	return s
 }
 
-// make creates dst element by element, each below a pinned parent.
+// open opens a path inside the root, to be used as a place only.
+func (b *builder) open(why string, s Slot, name string, resolve uint64) {
+	b.call(why, "openat2", b.root, Str(name), inside(oPath, resolve), Int(sizeofHow)).Save = s
+}
+
+// make creates dst below a pinned parent, and the parent's own ancestors one
+// by one in the rare case that it is missing too.
 func (b *builder) make(why, dst string, file bool) {
 	dst = path.Clean("/" + dst)
-	for at := 0; at < len(dst); {
-		end := len(dst)
-		if i := strings.IndexByte(dst[at+1:], '/'); i >= 0 {
-			end = at + 1 + i
-		}
-		parent := dst[:at]
-		if parent == "" {
-			parent = "/"
-		}
-		p := b.save(why, "openat2", b.root, Str(parent), inside(oPath, 0), Int(sizeofHow))
-		name := Str(dst[at+1 : end])
-		if end == len(dst) && file {
-			b.call(why, "mknodat", p, name, Int(0o644), Int(0))
-		} else {
-			b.call(why, "mkdirat", p, name, Int(0o755))
-		}
-		b.plan.Steps[b.here()-1].Rescue = []Rescue{{Errno: eEXIST}}
-		b.call("", "close", p)
-		at = end
+	parent, name := path.Split(dst)
+	p := b.slot()
+	b.open(why, p, parent, 0)
+	if parent != "/" {
+		first := b.here() - 1
+		b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOENT}}
+		b.make(why, parent, false)
+		b.open(why, p, parent, 0)
+		b.plan.Steps[first].Skip = b.skipFrom(first)
 	}
+	if file {
+		b.call(why, "mknodat", p, Str(name), Int(0o644), Int(0))
+	} else {
+		b.call(why, "mkdirat", p, Str(name), Int(0o755))
+	}
+	b.plan.Steps[b.here()-1].Rescue = []Rescue{{Errno: eEXIST}}
+	b.call("", "close", p)
 }
 
 // sizeofHow is sizeof(struct open_how), the last argument of openat2(2).

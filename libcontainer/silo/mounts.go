@@ -154,24 +154,27 @@ func (b *builder) cgroup(in *Input, why, dst string, o mountOptions) {
 	tmp.flags &^= msRdonly
 	tmp.data = "mode=755,size=65536"
 	b.filesystem(why, dst, &specs.Mount{Source: "tmpfs", Type: "tmpfs"}, tmp)
+	dir := b.slot()
+	b.open(why, dir, dst, 0)
 	for _, m := range in.Facts.Cgroups {
-		at := dst + "/" + m.Name
+		// Nobody but us has seen this tmpfs: no need to look what is there.
+		b.call(why, "mkdirat", dir, Str(m.Name), Int(0o755))
+		s := b.save(why, "openat2", dir, Str(m.Name), inside(oPath, resolveNoSymlinks), Int(sizeofHow))
 		if namespaced {
-			sub := o
-			sub.data = m.Data
-			b.filesystem(why, at, &specs.Mount{Source: "cgroup", Type: m.Type}, sub)
+			b.enter(why, s)
+			b.call(why, "mount", Str("cgroup"), Str("."), Str(m.Type), Flags(o.flags), data(m.Data))
 		} else {
-			b.bind(in, why, at, &specs.Mount{Source: m.Source}, bindOf(o))
+			sub := bindOf(o)
+			t := b.save(why+": bind of "+m.Source, "open_tree", Int(atFdcwd), Str(m.Source), Flags(openTreeClone|oCloexec|atRecursive))
+			b.setattr(why, t, 0, sub.attrSet, sub.attrClear, 0)
+			b.finish(why, t, s, sub)
 		}
 		for _, link := range m.Aliases {
-			p := b.save(why, "openat2", b.root, Str(dst), inside(oPath, 0), Int(sizeofHow))
-			s := b.call(why, "symlinkat", Str(m.Name), p, Str(link))
-			s.Rescue = []Rescue{{Errno: eEXIST}}
+			b.call(why, "symlinkat", Str(m.Name), dir, Str(link))
 		}
 	}
 	if o.flags&msRdonly != 0 {
-		t := b.save(why, "openat2", b.root, Str(dst), inside(oPath, 0), Int(sizeofHow))
-		b.setattr(why, t, 0, attrRdonly, 0, 0)
+		b.setattr(why, dir, 0, attrRdonly, 0, 0)
 	}
 }
 
