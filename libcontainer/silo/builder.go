@@ -6,6 +6,8 @@ import "path"
 type builder struct {
 	plan *Plan
 	root Slot // descriptor of the container's root mount
+	// owned: the child has descriptors of its own and is in its cgroup.
+	owned bool
 }
 
 func (b *builder) slot() Slot {

@@ -15,9 +15,8 @@ import (
 type child struct {
 	pid    int
 	pidfd  int
-	sync   int  // our end of the conversation
-	theirs int  // the child's end, as long as we hold it too; then -1
-	ready  bool // it has said that it is parked
+	sync   int // our end of the conversation
+	theirs int // the child's end, as long as we hold it too; then -1
 	plan   *Plan
 	memory *memory
 	failed chan unix.Errno // why the clone came to nothing

@@ -30,6 +30,7 @@ type Input struct {
 	Private       int     // descriptors of wrun's that the child closes at once
 	Streams       [3]bool // which of the standard streams are not wrun's own
 	Waits         bool    // the child is cloned before the plan is known
+	Direct        bool    // no start gate: the program runs as soon as the parent has saved its facts
 	DenySetgroups bool    // the user namespace has setgroups(2) denied
 }
 
@@ -233,7 +234,13 @@ func (b *builder) filesystems(in *Input) error {
 	if err := b.mounts(in); err != nil {
 		return err
 	}
-	return b.devices(in)
+	if err := b.devices(in); err != nil {
+		return err
+	}
+	if !b.owned {
+		b.own(in)
+	}
+	return nil
 }
 
 // switchRoot makes the tree the root directory.

@@ -1,25 +1,47 @@
 package silo
 
-import "time"
+import (
+	"time"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
 
 // How child and parent talk: over a socket whose descriptor is "sync", in
 // records of the child's and single bytes of the parent's.
 
-// begin is how every child begins: errors have a way to the parent (slot 0),
-// the parent knows of the birth, and nobody but the parent holds its end.
+// begin is how every child begins: errors have a way to the parent (slot 0)
+// and the parent knows of the birth.
 func (b *builder) begin(in *Input) {
 	if in.Waits {
 		b.wait()
+		return
+	}
+	b.call("", callLet, fileSync)
+	b.tell("born", codeBorn)
+	b.own(in)
+}
+
+// own leaves the child with a table of descriptors of its own, in which nobody
+// but the parent holds the parent's end, and puts it into its cgroup.
+func (b *builder) own(in *Input) {
+	if in.Waits {
+		why := "wait for the cgroup"
+		b.call(why, "read", fileSync, make(Bytes, 1), Int(1)).Want = 1
+		b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), make(Bytes, 16), Int(16))
+		b.call("descriptors of its own", "unshare", Flags(cloneFiles))
+		b.call("descriptors of its own", "prctl", Int(prSetPdeathsig), Int(0), Int(0), Int(0), Int(0))
 		b.tell("descriptors of its own", codeApart)
-	} else {
-		b.call("", callLet, fileSync)
-		b.tell("born", codeBorn)
 	}
 	b.call("only the parent holds its end", "close", fileParent)
 	for i := range in.Private {
 		b.call("what ends with wrun does not live on in its child", "close", PrivateFile(i))
 	}
 	b.streams(in)
+	b.owned = true
+	b.enterCgroup(in)
+	if in.Waits && in.isNew(specs.CgroupNamespace) {
+		b.call("new namespaces"+namespaceNames(cloneNewCgroup), "unshare", Flags(cloneNewCgroup))
+	}
 }
 
 // prelude is what a child walks that is cloned before its plan is known: the
@@ -32,26 +54,18 @@ func prelude() *Plan {
 
 // wait is the prelude's steps. As long as the table of descriptors is the
 // parent's too, the parent's end of the socket does not close with the parent:
-// its death is noticed by signal, and the wait has an end in any case.
+// its death is noticed by signal, and every wait has an end in any case.
 func (b *builder) wait() {
-	const (
-		deathsig, sigkill     = 1, 9
-		solSocket, rcvTimeout = 1, 20
-		cloneFiles            = 0x400
-	)
 	why := "wait for the plan"
-	limit := make(Bytes, 16)
+	limit := make(Bytes, 16) // struct timeval
 	put64(limit, uint64(patience.Seconds()))
 	b.call(why, callLet, fileSync)
-	b.call(why, "prctl", Int(deathsig), Int(sigkill), Int(0), Int(0), Int(0))
+	b.call(why, "prctl", Int(prSetPdeathsig), Int(sigKill), Int(0), Int(0), Int(0))
 	// A parent that died before that sends no signal any more, and its pid says
 	// nothing in another pid namespace. Its command line is empty then.
 	b.call(why+": the parent lives", "read", fileLife, make(Bytes, 1), Int(1)).Want = 1
 	b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), limit, Int(len(limit)))
 	b.talk(why, codeBorn)
-	b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), make(Bytes, len(limit)), Int(len(limit)))
-	b.call(why, "unshare", Flags(cloneFiles))
-	b.call(why, "prctl", Int(deathsig), Int(0), Int(0), Int(0), Int(0))
 	b.call(why, callProceed)
 }
 
@@ -70,6 +84,10 @@ func (b *builder) tell(why string, code uint32) {
 // gate parks the child. Before it, the parent has saved the pid, so whoever
 // dies now is known; after it, errors go to `wrun start` by the result fifo.
 func (b *builder) gate(in *Input) {
+	if in.Direct {
+		b.talk("created: the parent has saved its facts", codeReady)
+		return
+	}
 	b.talk("created: everything is in place", codeReady)
 	b.call("errors go to start from here on", callLet, fileResult)
 	b.call("", "close", fileSync)

@@ -73,33 +73,25 @@ func (h *handle) parked() (bool, error) {
 	return false, fmt.Errorf("look at the start gate %s: %w", h.Dir, err)
 }
 
-// openGate puts the byte into the gate and returns the descriptor on which
-// started waits for the answer.
-func (h *handle) openGate() (answer int, err error) {
-	answer, err = unix.Open(filepath.Join(h.Dir, resultName), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+// open lets the parked child go and waits until it has executed the program.
+func (h *handle) open(ctx context.Context) error {
+	answer, err := unix.Open(filepath.Join(h.Dir, resultName), unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return -1, fmt.Errorf("open the start gate's answer: %w", err)
+		return fmt.Errorf("open the start gate's answer: %w", err)
 	}
+	defer unix.Close(answer)
 	gate, err := unix.Open(filepath.Join(h.Dir, gateName), unix.O_WRONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err == nil {
 		_, err = unix.Write(gate, []byte{1})
 		unix.Close(gate)
 	}
-	switch err {
-	case nil:
-		return answer, nil
-	case unix.ENXIO: // nobody waits at the gate
-		err = libcontainer.ErrNotRunning
-	default:
-		err = fmt.Errorf("open the start gate: %w", err)
+	if err == unix.ENXIO { // nobody waits at the gate
+		return libcontainer.ErrNotRunning
 	}
-	unix.Close(answer)
-	return -1, err
-}
-
-// started waits until the child has executed the program.
-func (h *handle) started(ctx context.Context, answer int, limit time.Duration) error {
-	code, value, said, err := readRecord(ctx, answer, limit)
+	if err != nil {
+		return fmt.Errorf("open the start gate: %w", err)
+	}
+	code, value, said, err := readRecord(ctx, answer, startPatience)
 	if err != nil || !said {
 		return err // silence: the program was executed
 	}

@@ -55,7 +55,7 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer
 			err = b.abort(context.WithoutCancel(ctx), err)
 		}
 	}()
-	for _, step := range []func() error{b.expect, b.prepare, b.control, b.compile} {
+	for _, step := range []func() error{b.expect, b.prepare, b.compile, b.control, b.launch} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -90,8 +90,7 @@ type birth struct {
 	files  map[File]int
 	opened []int // descriptors to close when the child has its copies
 	into   int   // cgroup v2 directory
-	layout *cgroup.Layout
-	made   bool // something outside this process was announced, and perhaps made
+	made   bool  // something outside this process was announced, and perhaps made
 	plan   *Plan
 }
 
@@ -107,25 +106,40 @@ func (b *birth) release() {
 	b.opened = nil
 }
 
-// expect has the kernel make the namespaces while prepare and control find out
-// and make what belongs in them. Not with cgroup v2, where the child is born
-// into its cgroup, which must exist.
+// expect has the kernel make the namespaces while we find out what belongs in
+// them. Not where the child is born into a cgroup of v2, which must exist.
 func (b *birth) expect() error {
-	var err error
-	if b.layout, err = cgroup.Detect(); err != nil {
+	layout, err := cgroup.Detect()
+	if err != nil {
 		return err
 	}
-	if err := converse(b.files); err != nil {
+	all := b.in.hasNamespace(specs.CgroupNamespace)
+	for i := range b.in.Spec.Mounts {
+		all = all || strings.HasPrefix(b.in.Spec.Mounts[i].Type, "cgroup")
+	}
+	group, err := layout.Group(b.in.linux().CgroupsPath, b.in.ID, b.in.linux().Resources, all)
+	if err != nil {
 		return err
 	}
-	if b.in.Waits = b.in.canWait() && !b.layout.Pure(); !b.in.Waits {
-		return nil
+	b.system.h.Group = group
+	b.in.Facts.Unified = layout.Pure()
+	b.in.Facts.Cgroups = group.Mounts()
+	into := false
+	if b.in.Facts.Tasks, into = group.Joins(); into || !b.in.canWait() {
+		return converse(b.files)
 	}
+	b.in.Waits = true
+	// run waits for nothing in between, so neither does its child.
+	b.in.Direct = b.config.Run && !b.in.Hooks && b.io.Attached == nil
+	b.system.direct = b.in.Direct
 	life, err := unix.Open("/proc/self/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open own command line: %w", err)
 	}
 	b.keep(fileLife, life)
+	if err := converse(b.files); err != nil {
+		return err
+	}
 	flags, _, _ := b.in.namespaces()
 	if b.system.child, err = expect(flags, b.files, -1); err != nil {
 		delete(b.files, fileSync)
@@ -158,20 +172,6 @@ func (b *birth) prepare() error {
 		}
 		b.keep(JoinFile(n.Type), fd)
 	}
-	all := b.in.hasNamespace(specs.CgroupNamespace)
-	for i := range c.Spec.Mounts {
-		all = all || strings.HasPrefix(c.Spec.Mounts[i].Type, "cgroup")
-	}
-	group, err := b.layout.Group(b.in.linux().CgroupsPath, c.ID, b.in.linux().Resources, all)
-	if err != nil {
-		return err
-	}
-	if err := group.Check(); err != nil {
-		return err
-	}
-	b.system.h.Group = group
-	b.in.Facts.Unified = b.layout.Pure()
-	b.in.Facts.Cgroups = group.Mounts()
 	if !b.in.hasNamespace(specs.MountNamespace) {
 		b.system.h.HostRoot = c.Spec.Root.Path
 		if b.system.h.HostMount, err = mountID(c.Spec.Root.Path); err != nil {
@@ -199,6 +199,9 @@ func (b *birth) streams() error {
 // control makes the cgroup and sets its limits.
 func (b *birth) control() error {
 	h := b.system.h
+	if err := h.Group.Check(); err != nil {
+		return err
+	}
 	if err := b.config.Record(h.encode()); err != nil {
 		return err
 	}
@@ -216,17 +219,20 @@ func (b *birth) control() error {
 	for i, fd := range join.Tasks {
 		b.keep(TasksFile(i), fd)
 	}
-	b.in.Facts.Tasks = len(join.Tasks)
 	if b.into = join.Into; b.into >= 0 {
 		b.opened = append(b.opened, b.into)
 	}
-	gate, result, err := makeGate(b.config.Dir)
-	if err != nil {
-		return err
+	report := b.files[fileSync]
+	if !b.in.Direct {
+		gate, result, err := makeGate(b.config.Dir)
+		if err != nil {
+			return err
+		}
+		b.keep(fileGate, gate)
+		b.keep(fileResult, result)
+		report = result
 	}
-	b.keep(fileGate, gate)
-	b.keep(fileResult, result)
-	stub, err := makeStub(result, stubFilter(b.in.Filter, b.in.Spec.Process), stubFlags(b.in.Filter))
+	stub, err := makeStub(report, stubFilter(b.in.Filter, b.in.Spec.Process), stubFlags(b.in.Filter))
 	if err != nil {
 		return err
 	}
@@ -234,7 +240,8 @@ func (b *birth) control() error {
 	return nil
 }
 
-// compile makes the plan and has a child walk it.
+// compile makes the plan. A child that waits for it begins to walk it; what
+// control makes, it needs last.
 func (b *birth) compile() error {
 	var err error
 	if b.plan, err = Compile(b.in); err != nil {
@@ -252,12 +259,27 @@ func (b *birth) compile() error {
 	for i := range b.in.linux().Namespaces {
 		h.Namespaces = append(h.Namespaces, b.in.linux().Namespaces[i].Type)
 	}
-	if b.in.Waits {
-		return b.system.child.proceed(b.plan, b.files)
+	if !b.in.Waits || h.HostRoot != "" {
+		return nil
 	}
-	b.system.child, err = launch(b.plan, b.files, b.into)
-	delete(b.files, fileSync) // launch has closed both ends if it came to nothing
-	return err
+	return b.system.child.proceed(b.plan, b.files)
+}
+
+// launch lets the child go to the end.
+func (b *birth) launch() error {
+	c := b.system.child
+	switch {
+	case c == nil:
+		var err error
+		b.system.child, err = launch(b.plan, b.files, b.into)
+		delete(b.files, fileSync) // launch has closed both ends if it came to nothing
+		return err
+	case c.memory.then == nil:
+		if err := c.proceed(b.plan, b.files); err != nil {
+			return err
+		}
+	}
+	return c.complete(b.files)
 }
 
 // accompany answers the child until it is parked, or, when it is to run at
@@ -283,7 +305,7 @@ func (b *birth) accompany(ctx context.Context) error {
 		case said && code == codeApart:
 			c.part()
 			b.release()
-			if b.config.Run && !b.in.Hooks && b.io.Attached == nil {
+			if b.in.Direct {
 				return nil
 			}
 			continue
@@ -299,7 +321,6 @@ func (b *birth) accompany(ctx context.Context) error {
 		case said && code == codeHooks:
 			err = b.config.Namespaces(ctx, c.pid, b.system.insideHook(b.in))
 		case said && code == codeReady:
-			c.ready = true
 			return attached(b.io) // the answer is Settle
 		default:
 			return c.failure(code, value, said, b.system.h.Program, b.system.cwd)

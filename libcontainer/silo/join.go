@@ -64,12 +64,9 @@ func CompileHook(in *Input, h specs.Hook) *Plan {
 	return b.plan
 }
 
-// enterContainer joins the cgroups, then every namespace the container has of
+// enterContainer joins every namespace the container has of
 // its own, in one call on the init process's pidfd: no path, no race.
 func (b *builder) enterContainer(in *Input) {
-	for i := range in.Facts.Tasks {
-		b.call("cgroup v1: the child moves itself", "write", TasksFile(i), Str("0"), Int(1))
-	}
 	var flags uint64
 	for _, n := range namespaceOrder {
 		if in.hasNamespace(specs.LinuxNamespaceType(n.kind)) {

@@ -14,6 +14,9 @@ type program struct {
 	plan  *Plan
 	// report is slot 0, which outlives the program.
 	report *uintptr
+	// late are descriptors that are not known yet: the child reads their
+	// numbers from here. nil where it cannot, having memory of its own.
+	late map[File]*uintptr
 	// keep holds what ops point to: the collector does not follow uintptrs.
 	keep []any
 	// text is the block that strings are copied to, NUL-terminated; one
@@ -22,15 +25,35 @@ type program struct {
 }
 
 // lower translates p. files gives the number of every descriptor the Plan
-// names, report is slot 0.
-func lower(p *Plan, files map[File]int, report *uintptr) (*program, error) {
-	g := &program{plan: p, report: report, slots: make([]uintptr, p.Slots+1), ops: make([]op, len(p.Steps))}
+// names, report is slot 0. With late, what files lacks may come by bind.
+func lower(p *Plan, files map[File]int, report *uintptr, late map[File]*uintptr) (*program, error) {
+	g := &program{plan: p, report: report, late: late, slots: make([]uintptr, p.Slots+1), ops: make([]op, len(p.Steps))}
 	for i := range p.Steps {
 		if err := g.step(i, &p.Steps[i], files); err != nil {
 			return nil, fmt.Errorf("step %d (%s): %w", i, p.Steps[i].Call, err)
 		}
 	}
 	return g, nil
+}
+
+// awaited is the register of a descriptor that is opened later.
+func (g *program) awaited(f File) *uintptr {
+	if g.late[f] == nil {
+		g.late[f] = new(uintptr)
+	}
+	return g.late[f]
+}
+
+// bind fills in the descriptors that have been opened meanwhile.
+func (g *program) bind(files map[File]int) error {
+	for f, number := range g.late {
+		fd, ok := files[f]
+		if !ok {
+			return fmt.Errorf("descriptor <%s> is missing", f)
+		}
+		*number = uintptr(fd)
+	}
+	return nil
 }
 
 func (g *program) slot(s Slot) *uintptr {
@@ -62,6 +85,12 @@ func (g *program) step(i int, s *Step, files map[File]int) error {
 		if r, ok := a.(Slot); ok {
 			o.register[k] = g.slot(r)
 			continue
+		}
+		if f, ok := a.(File); ok && g.late != nil {
+			if _, known := files[f]; !known {
+				o.register[k] = g.awaited(f)
+				continue
+			}
 		}
 		v, err := g.arg(a, files)
 		if err != nil {

@@ -47,6 +47,9 @@ func (b *builder) mount(in *Input, i int, m *specs.Mount) error {
 	case o.bind:
 		b.bind(in, why, dst, m, o)
 	case m.Type == "cgroup" || m.Type == "cgroup2":
+		if !b.owned {
+			b.own(in)
+		}
 		b.cgroup(in, why, dst, o)
 	default:
 		b.filesystem(why, dst, m, o)

@@ -6,18 +6,23 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// join puts the child where it belongs: into its cgroup first, so that
-// whatever it costs is charged there and delete finds it there, then into the
-// namespaces.
-func (b *builder) join(in *Input) {
+// enterCgroup moves the child into its cgroups of v1.
+func (b *builder) enterCgroup(in *Input) {
 	for i := range in.Facts.Tasks {
 		// Writing 0 moves the writer. A single thread that moves itself needs
 		// no grace period of the kernel's threadgroup lock, which a pid
 		// written to cgroup.procs by the parent does: milliseconds.
 		b.call("cgroup v1: the child moves itself", "write", TasksFile(i), Str("0"), Int(1))
 	}
+}
+
+// join puts the child into its namespaces.
+func (b *builder) join(in *Input) {
 	clone, unshare, fork := in.namespaces()
 	b.plan.CloneFlags = clone
+	if in.Waits {
+		unshare &^= cloneNewCgroup // comes with the cgroup: it is to be the root
+	}
 	if clone&cloneNewUser != 0 {
 		b.talk("linux.uidMappings, linux.gidMappings: written by the parent", codeMap)
 		b.root0()

@@ -62,11 +62,9 @@ func expect(flags uint64, files map[File]int, into int) (*child, error) {
 	return clone(prelude(), flags|unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, into)
 }
 
-// proceed gives an expected child its plan. The child says codeApart when it
-// has a table of descriptors of its own; until then nothing that p names may
-// be closed.
+// proceed gives an expected child its plan.
 func (c *child) proceed(p *Plan, files map[File]int) error {
-	g, err := lower(p, files, &c.memory.report)
+	g, err := lower(p, files, &c.memory.report, map[File]*uintptr{})
 	if err != nil {
 		return err
 	}
@@ -77,11 +75,21 @@ func (c *child) proceed(p *Plan, files map[File]int) error {
 	return c.ack()
 }
 
+// complete gives the child the descriptors that its plan names and that have
+// been opened since. It says codeApart when it has a table of descriptors of
+// its own; until then nothing that the plan names may be closed.
+func (c *child) complete(files map[File]int) error {
+	if err := c.memory.then.bind(files); err != nil {
+		return err
+	}
+	return c.ack()
+}
+
 func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) {
 	m := &memory{pidfd: -1}
 	c := &child{sync: files[fileParent], theirs: files[fileSync], pidfd: -1, plan: p, memory: m, failed: make(chan unix.Errno, 1)}
 	var err error
-	if m.first, err = lower(p, files, &m.report); err != nil {
+	if m.first, err = lower(p, files, &m.report, nil); err != nil {
 		c.close()
 		return nil, err
 	}

@@ -95,6 +95,11 @@ const (
 	siocSIFFLGS = 0x8914
 
 	fSetfd = 2
+
+	prSetPdeathsig        = 1
+	sigKill               = 9
+	solSocket, rcvTimeout = 1, 20
+	cloneFiles            = 0x400
 )
 
 // Errors a Plan expects; equal on every Linux architecture wrun builds for.

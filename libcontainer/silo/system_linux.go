@@ -21,8 +21,10 @@ const closePatience = 10 * time.Second
 type system struct {
 	h     *handle
 	child *child
-	cwd   string   // process.cwd, for an error of the child's
-	execs []*child // started by Exec of this system
+	cwd   string // process.cwd, for an error of the child's
+	// direct: the child has no gate and the creator is about to start it.
+	direct bool
+	execs  []*child // started by Exec of this system
 }
 
 func (s *system) Handle() libcontainer.Handle { return s.h.encode() }
@@ -94,43 +96,37 @@ func (s *system) Settle() error {
 	return s.child.ack()
 }
 
-// Start opens the gate before it settles the child: the child of a run finds
-// both open when it gets there and is not halted at all.
+// Start lets the parked child execute the program.
 func (s *system) Start(ctx context.Context) error {
-	answer, err := s.h.openGate()
-	if errors.Is(err, libcontainer.ErrNotRunning) && s.child != nil && s.child.sync >= 0 && !s.child.ready {
-		return s.arrived(ctx) // it died on its way
+	if s.direct && s.child != nil && s.child.sync >= 0 {
+		return s.goOn(ctx)
 	}
-	if err != nil {
+	if err := s.Settle(); err != nil {
 		return err
 	}
-	defer unix.Close(answer)
-	if s.child == nil || s.child.sync < 0 {
-		return s.h.started(ctx, answer, startPatience)
-	}
-	if err := s.child.ack(); errors.Is(err, unix.EPIPE) && !s.child.ready {
-		return s.arrived(ctx) // it died after the gate was opened
-	} else if err != nil {
-		return err
-	}
-	if err := s.h.started(ctx, answer, patience); err != nil {
-		return err
-	}
-	return s.arrived(ctx)
+	return s.h.open(ctx)
 }
 
-// arrived tells whether the child that nobody waited for came through its
-// plan: then its last word on the socket was that it is ready.
-func (s *system) arrived(ctx context.Context) error {
+// goOn is Start for a child without a gate, wherever in its plan it is: it
+// needs but the answer that its parent has saved the facts.
+func (s *system) goOn(ctx context.Context) error {
 	defer s.child.close()
-	if s.child.ready {
-		return nil
+	// If it is dead already, its last words tell more than this error does.
+	answered := s.child.ack()
+	ready := false
+	for {
+		code, value, said, err := s.child.next(ctx)
+		switch {
+		case err != nil:
+			return err
+		case said && code == codeReady && answered == nil:
+			ready = true
+		case !said && ready: // silence: it has executed the program
+			return nil
+		default:
+			return s.child.failure(code, value, said, s.h.Program, s.cwd)
+		}
 	}
-	code, value, said, err := s.child.next(ctx)
-	if err != nil || said && code == codeReady {
-		return err
-	}
-	return s.child.failure(code, value, said, s.h.Program, s.cwd)
 }
 
 func (s *system) Signal(ctx context.Context, sig int, all bool) error {

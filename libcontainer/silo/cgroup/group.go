@@ -213,6 +213,19 @@ func (g *Group) find(controller string) (*Dir, bool) {
 	return nil, false
 }
 
+// Joins tells how a child gets in, as Open will: by how many tasks files, and
+// whether it has to be born into a directory of v2.
+func (g *Group) Joins() (tasks int, into bool) {
+	for i := range g.Dirs {
+		if g.Dirs[i].Controllers == "" {
+			into = true
+		} else {
+			tasks++
+		}
+	}
+	return tasks, into
+}
+
 // pure says that the group lives in v2 only.
 func (g *Group) pure() bool { return len(g.Dirs) == 1 && g.Dirs[0].Controllers == "" }
 
