@@ -39,7 +39,8 @@ const always = "cpu,cpuacct,memory,devices,freezer,blkio,pids"
 // An absolute path is relative to the mount points, a relative one to wrun's
 // own group (in v2 to that group's parent, since a group with processes cannot
 // have controlled children), "slice:prefix:name" is where systemd would put it,
-// and "" is "/"+id. r tells which hierarchies are needed besides those
+// and "" is id, relative: what wrun's caller is limited to, its containers are
+// too. r tells which hierarchies are needed besides those
 // that each container joins; with all it joins every v1 hierarchy, as a bundle wants
 // that has a cgroup file system or namespace.
 func (l *Layout) Group(cgroupsPath, id string, r *specs.LinuxResources, all bool) (*Group, error) {
@@ -47,7 +48,7 @@ func (l *Layout) Group(cgroupsPath, id string, r *specs.LinuxResources, all bool
 	var p string
 	switch {
 	case cgroupsPath == "":
-		p = clean(id)
+		p, relative = clean(id), true
 	case strings.Count(cgroupsPath, ":") == 2:
 		var err error
 		if p, err = systemdPath(cgroupsPath); err != nil {

@@ -115,7 +115,7 @@ func TestGroupPath(t *testing.T) {
 		l          *Layout
 		path, want string // want: the memory directory, or v2's
 	}{
-		{hybrid, "", "/sys/fs/cgroup/memory/box"},
+		{hybrid, "", "/sys/fs/cgroup/memory/user/me/box"},
 		{hybrid, "/a/b", "/sys/fs/cgroup/memory/a/b"},
 		{hybrid, "/../../a", "/sys/fs/cgroup/memory/a"},
 		{hybrid, "a/b", "/sys/fs/cgroup/memory/user/me/a/b"},
@@ -123,7 +123,7 @@ func TestGroupPath(t *testing.T) {
 		{hybrid, "k8s-pod.slice:crio:1", "/sys/fs/cgroup/memory/k8s.slice/k8s-pod.slice/crio-1.scope"},
 		{hybrid, ":docker:1", "/sys/fs/cgroup/memory/system.slice/docker-1.scope"},
 		{hybrid, "-.slice:docker:1", "/sys/fs/cgroup/memory/docker-1.scope"},
-		{v2, "", "/sys/fs/cgroup/box"},
+		{v2, "", "/sys/fs/cgroup/user.slice/box"},
 		{v2, "/a", "/sys/fs/cgroup/a"},
 		{v2, "a", "/sys/fs/cgroup/user.slice/a"},
 	} {
