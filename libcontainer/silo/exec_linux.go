@@ -100,11 +100,14 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 		return nil, err
 	}
 	v.keep(fileInit, pidfd)
-	group := s.h.Group
+	var group *cgroup.Group
 	if len(sub) > 0 {
-		if group, err = group.Sub(sub); err != nil {
-			return nil, err
-		}
+		group, err = s.h.Group.Sub(sub)
+	} else {
+		group, err = s.h.Group.Entrance(s.h.Pid)
+	}
+	if err != nil {
+		return nil, err
 	}
 	if err := v.join(group); err != nil {
 		return nil, err

@@ -53,7 +53,9 @@ func (s *system) open() (int, error) {
 		return -1, libcontainer.ErrNotRunning
 	}
 	fd, err := unix.PidfdOpen(s.h.Pid, 0)
-	if err == unix.ESRCH {
+	if err == unix.ESRCH || err == unix.EINVAL {
+		// EINVAL: before Linux 6.9, of a process just being reaped or, the pid
+		// being used again, of another's thread.
 		return -1, libcontainer.ErrNotRunning
 	}
 	if err != nil {

@@ -2,8 +2,11 @@ package cgroup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"strconv"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -20,6 +23,58 @@ func (g *Group) Processes() ([]int, error) {
 		return nil, nil
 	}
 	return processes(nil, g.dir(d))
+}
+
+// Entrance is the group that a further process of a living container joins: g
+// itself, or, where the container has divided its v2 group, the sub-group that
+// init is in. For a group that distributes controllers to sub-groups takes no
+// processes (cgroup-v2.rst, "No Internal Process Constraint"): clone(2) says
+// EBUSY.
+func (g *Group) Entrance(init int) (*Group, error) {
+	d, ok := g.find("")
+	if !ok {
+		return g, nil
+	}
+	dir := g.dir(d)
+	divided, err := read(dir + "/cgroup.subtree_control")
+	if err != nil && !gone(err) {
+		return nil, err
+	}
+	if len(fields(string(divided))) == 0 {
+		return g, nil
+	}
+	at, err := holder(dir, init)
+	if err != nil || at == "" || at == dir {
+		return g, err // somebody moved init out: the kernel says what it thinks
+	}
+	e := &Group{Path: g.Path, Dirs: append([]Dir(nil), g.Dirs...)}
+	for i := range e.Dirs {
+		if e.Dirs[i].Controllers == "" {
+			e.Dirs[i].Path = strings.TrimPrefix(at, d.Mount)
+		}
+	}
+	return e, nil
+}
+
+// holder finds the group that a process is in: dir or one below; "" for none.
+func holder(dir string, pid int) (string, error) {
+	b, err := read(dir + "/cgroup.procs")
+	if err != nil && !gone(err) && !errors.Is(err, unix.EOPNOTSUPP) {
+		return "", err
+	}
+	for line := range strings.Lines(string(b)) {
+		if strings.TrimSuffix(line, "\n") == strconv.Itoa(pid) {
+			return dir, nil
+		}
+	}
+	subs, err := subgroups(dir)
+	for i := 0; i < len(subs) && err == nil; i++ {
+		var at string
+		if at, err = holder(subs[i], pid); at != "" {
+			return at, err
+		}
+	}
+	return "", err
 }
 
 // tracker is the directory asked for the group's processes. All hold the same;
@@ -39,10 +94,9 @@ func (g *Group) tracker() *Dir {
 // processes appends the processes in dir and below.
 func processes(pids []int, dir string) ([]int, error) {
 	b, err := read(dir + "/cgroup.procs")
-	if err != nil {
-		if gone(err) {
-			return pids, nil
-		}
+	// A threaded group of v2 does not tell: what runs in it, its nearest ancestor
+	// that is a domain lists too (cgroup-v2.rst, "Threads").
+	if err != nil && !gone(err) && !errors.Is(err, unix.EOPNOTSUPP) {
 		return pids, err
 	}
 	for n, i := 0, 0; i < len(b); i++ {
@@ -176,8 +230,8 @@ func awaitExit(pids []int, deadline time.Time) error {
 	}()
 	for _, pid := range pids {
 		fd, err := unix.PidfdOpen(pid, 0)
-		if err == unix.ESRCH {
-			return nil
+		if err == unix.ESRCH || err == unix.EINVAL {
+			return nil // EINVAL: before Linux 6.9, of a process just being reaped
 		}
 		if err != nil {
 			return fmt.Errorf("open pidfd of process %d: %w", pid, err)

@@ -72,7 +72,7 @@ func compile(r *specs.LinuxResources, w where, now reader) ([]setting, error) {
 		}
 		var s []setting
 		var err error
-		v2 := w.v2 && !w.v1(part.v1)
+		v2 := w.v2 && (part.v1 == "" || !w.v1(part.v1))
 		if v2 {
 			s, err = part.new(r, now)
 		} else {

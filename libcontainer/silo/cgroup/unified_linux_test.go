@@ -1,0 +1,88 @@
+package cgroup
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+)
+
+// What is said in v2's own words is written as it stands.
+func TestUnifiedSettings(t *testing.T) {
+	g := create(t, realV2(t), nil, false)
+	r := &specs.LinuxResources{Unified: map[string]string{"cgroup.max.depth": "5", "cgroup.max.descendants": "7"}}
+	if err := g.Apply(r, nil); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, g, "", map[string]string{"cgroup.max.depth": "5", "cgroup.max.descendants": "7"})
+}
+
+// A container with a writable cgroup mount may divide its group, as an engine
+// in a container does: then no process fits into the group itself.
+func TestEntrance(t *testing.T) {
+	l := real(t)
+	if !l.Pure() {
+		t.Skip("needs a machine with cgroup v2 only")
+	}
+	g := create(t, l, nil, false)
+	if err := g.Apply(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	dir := g.dir(&g.Dirs[0])
+	init := start(t, g, "exec sleep 100").Process.Pid
+	enter := func(want string) {
+		t.Helper()
+		e, err := g.Entrance(init)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := e.dir(&e.Dirs[0]); got != want {
+			t.Fatalf("a further process joins %s, want %s", got, want)
+		}
+		pid := start(t, e, "exec sleep 100").Process.Pid
+		if in, err := processes(nil, want); err != nil || !slices.Contains(in, pid) {
+			t.Errorf("%s holds %v, not %d (%v)", want, in, pid, err)
+		}
+		if all, err := g.Processes(); err != nil || !slices.Contains(all, pid) {
+			t.Errorf("the container has %v, not %d (%v)", all, pid, err)
+		}
+	}
+	enter(dir)
+	inner := filepath.Join(dir, "a/inner")
+	if err := os.MkdirAll(inner, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	all, err := g.Processes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, pid := range all {
+		if err := (&Group{Path: g.Path + "/a/inner", Dirs: g.Dirs}).Add(pid); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, d := range []string{dir, filepath.Dir(inner)} {
+		if err := write(d+"/cgroup.subtree_control", "+memory +pids"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	enter(inner)
+}
+
+// A threaded sub-group does not list its processes; the group above it does.
+func TestThreadedSubgroup(t *testing.T) {
+	g := create(t, realV2(t), nil, false)
+	dir := g.dir(&g.Dirs[0])
+	pid := start(t, g, "exec sleep 100").Process.Pid
+	if err := os.Mkdir(dir+"/threads", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(dir+"/threads/cgroup.type", "threaded"); err != nil {
+		t.Fatal(err)
+	}
+	if in, err := g.Processes(); err != nil || !slices.Equal(in, []int{pid}) {
+		t.Errorf("processes %v (%v), want %d", in, err, pid)
+	}
+}
