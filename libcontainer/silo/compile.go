@@ -40,6 +40,7 @@ type Facts struct {
 	Grantable  uint64         // capabilities that wrun itself may hand on
 	Unified    bool           // cgroup v2
 	Tasks      int            // cgroup v1: tasks files opened for the child
+	Born       bool           // cgroup v2: the child is born into a directory
 	Cgroups    []cgroup.Mount // what a mount of type cgroup shows
 	NotDir     map[string]bool
 	Resolved   map[string]string // mount destinations whose symlinks dangle → where they point
@@ -54,7 +55,7 @@ type Limit struct{ Soft, Hard uint64 }
 // TypicalFacts is a machine with cgroup v2 and all capabilities.
 func TypicalFacts() Facts {
 	return Facts{
-		Grantable: 1<<len(capabilityNames) - 1, Unified: true,
+		Grantable: 1<<len(capabilityNames) - 1, Unified: true, Born: true,
 		Cgroups: []cgroup.Mount{{Type: "cgroup2", Source: "/sys/fs/cgroup"}},
 	}
 }

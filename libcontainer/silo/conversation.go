@@ -36,6 +36,9 @@ func (b *builder) own(in *Input) {
 	for i := range in.Private {
 		b.call("what ends with wrun does not live on in its child", "close", PrivateFile(i))
 	}
+	if in.Facts.Born {
+		b.call("no directory of the host's stays open", "close", fileGroup)
+	}
 	b.streams(in)
 	b.owned = true
 	b.enterCgroup(in)

@@ -141,7 +141,8 @@ func (v *visit) join(group *cgroup.Group) error {
 	}
 	v.in.Facts.Tasks = len(join.Tasks)
 	if v.into = join.Into; v.into >= 0 {
-		v.opened = append(v.opened, v.into)
+		v.keep(fileGroup, v.into)
+		v.in.Facts.Born = true
 	}
 	return nil
 }

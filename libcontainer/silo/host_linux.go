@@ -124,8 +124,7 @@ func (b *birth) expect() error {
 	b.system.h.Group = group
 	b.in.Facts.Unified = layout.Pure()
 	b.in.Facts.Cgroups = group.Mounts()
-	into := false
-	if b.in.Facts.Tasks, into = group.Joins(); into || !b.in.canWait() {
+	if b.in.Facts.Tasks, b.in.Facts.Born = group.Joins(); b.in.Facts.Born || !b.in.canWait() {
 		return converse(b.files)
 	}
 	b.in.Waits = true
@@ -220,7 +219,7 @@ func (b *birth) control() error {
 		b.keep(TasksFile(i), fd)
 	}
 	if b.into = join.Into; b.into >= 0 {
-		b.opened = append(b.opened, b.into)
+		b.keep(fileGroup, b.into)
 	}
 	report := b.files[fileSync]
 	if !b.in.Direct {
@@ -286,6 +285,9 @@ func (b *birth) launch() error {
 // once, until it needs no answers any more.
 func (b *birth) accompany(ctx context.Context) error {
 	c := b.system.child
+	if err := c.born(); err != nil {
+		return err
+	}
 	// A pid that is going to change is not worth remembering.
 	forks := false
 	for i := range b.plan.Steps {

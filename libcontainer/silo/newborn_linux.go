@@ -62,16 +62,13 @@ func expect(flags uint64, files map[File]int, into int) (*child, error) {
 	return clone(prelude(), flags|unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, into)
 }
 
-// proceed gives an expected child its plan.
+// proceed gives an expected child its plan, which it may find there at birth.
 func (c *child) proceed(p *Plan, files map[File]int) error {
 	g, err := lower(p, files, &c.memory.report, map[File]*uintptr{})
 	if err != nil {
 		return err
 	}
 	c.plan, c.memory.then, c.memory.ops = p, g, g.ops
-	if err := c.born(); err != nil {
-		return err
-	}
 	return c.ack()
 }
 

@@ -94,6 +94,7 @@ const (
 	fileStub    File = "stub"    // memfd with the exec stub
 	fileConsole File = "console" // socket that gets the pty master
 	fileInit    File = "init"    // pidfd of the container's init, for exec
+	fileGroup   File = "group"   // directory of cgroup v2 that the child is born into, to be closed
 )
 
 func (a Int) text() string   { return strconv.FormatInt(int64(a), 10) }
