@@ -113,4 +113,6 @@ const (
 	codeFork   uint32 = 0xfffffffb // value: the pid that goes on
 	codeBorn   uint32 = 0xfffffffa
 	codeApart  uint32 = 0xfffffff9 // it has a table of descriptors of its own
+
+	codeOffsets uint32 = 0xfffffff8 // it has made a time namespace
 )

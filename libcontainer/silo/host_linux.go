@@ -211,6 +211,11 @@ func (b *birth) control() error {
 	if err := h.Group.Apply(b.in.linux().Resources, b.config.Warn); err != nil {
 		return err
 	}
+	if uid := b.in.groupOwner(); uid != 0 {
+		if err := h.Group.Delegate(uid); err != nil {
+			return err
+		}
+	}
 	join, err := h.Group.Open()
 	if err != nil {
 		return err
@@ -313,6 +318,8 @@ func (b *birth) accompany(ctx context.Context) error {
 			continue
 		case said && code == codeMap:
 			err = writeMaps(c.pid, b.in.linux())
+		case said && code == codeOffsets:
+			err = writeOffsets(c.pid, b.in.linux().TimeOffsets)
 		case said && code == codeFork:
 			if err = c.adopt(int(value)); err == nil {
 				err = b.remember(c)
@@ -373,6 +380,21 @@ func writeMaps(pid int, l *specs.Linux) error {
 		if err := writeProc(pid, m.file, string(text)); err != nil {
 			return fmt.Errorf("write the user namespace's mappings: %w", err)
 		}
+	}
+	return nil
+}
+
+// writeOffsets sets the clocks of the time namespace that the child has made
+// and nobody is in yet (time_namespaces(7)).
+func writeOffsets(pid int, offsets map[string]specs.LinuxTimeOffset) error {
+	var text []byte
+	for _, clock := range [...]string{"monotonic", "boottime"} {
+		if o, ok := offsets[clock]; ok {
+			text = fmt.Appendf(text, "%s %d %d\n", clock, o.Secs, o.Nanosecs)
+		}
+	}
+	if err := writeProc(pid, "timens_offsets", string(text)); err != nil {
+		return fmt.Errorf("linux.timeOffsets: %w", err)
 	}
 	return nil
 }

@@ -1,7 +1,8 @@
 package silo
 
 import (
-	"strconv"
+	"path"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -38,7 +39,11 @@ func (b *builder) join(in *Input) {
 	if unshare != 0 {
 		b.call("new namespaces"+namespaceNames(unshare), "unshare", Flags(unshare))
 	}
-	b.timeOffsets(in)
+	if len(in.linux().TimeOffsets) > 0 && in.isNew(specs.TimeNamespace) {
+		// By the parent: in a user namespace the files in /proc of a process that
+		// nobody may look into are not even its own.
+		b.talk("linux.timeOffsets: written by the parent", codeOffsets)
+	}
 	if fork {
 		b.call("a process enters a pid or time namespace by being born in it", callFork)
 	}
@@ -88,25 +93,37 @@ func (in *Input) canWait() bool {
 	return !fork && clone&cloneNewUser == 0 && !in.hasNamespace(specs.TimeNamespace)
 }
 
+// groupOwner is the host's user that the container's cgroup is given to, or 0:
+// config-linux.md, "Cgroup ownership", names all of these conditions.
+func (in *Input) groupOwner() int {
+	p := in.Spec.Process
+	if p == nil || !in.Facts.Unified || !in.isNew(specs.CgroupNamespace) {
+		return 0
+	}
+	writable := false
+	for i := range in.Spec.Mounts {
+		m := &in.Spec.Mounts[i]
+		if m.Source == "cgroup" && path.Clean(m.Destination) == "/sys/fs/cgroup" {
+			writable = !slices.Contains(m.Options, "ro")
+		}
+	}
+	switch {
+	case !writable:
+		return 0
+	case !in.userNamespace():
+		return int(p.User.UID)
+	}
+	for _, m := range in.linux().UIDMappings { // none where the namespace is joined
+		if p.User.UID >= m.ContainerID && p.User.UID-m.ContainerID < m.Size {
+			return int(m.HostID + p.User.UID - m.ContainerID)
+		}
+	}
+	return 0
+}
+
 // root0 makes the child the root user of the user namespace it has entered.
 func (b *builder) root0() {
 	why := "root of the user namespace"
 	b.call(why, "setresgid", Int(0), Int(0), Int(0))
 	b.call(why, "setresuid", Int(0), Int(0), Int(0))
-}
-
-func (b *builder) timeOffsets(in *Input) {
-	offsets := in.linux().TimeOffsets
-	if len(offsets) == 0 || !in.isNew(specs.TimeNamespace) {
-		return
-	}
-	text := ""
-	for _, clock := range []string{"monotonic", "boottime"} {
-		if o, ok := offsets[clock]; ok {
-			text += clock + " " + strconv.FormatInt(o.Secs, 10) + " " + strconv.FormatUint(uint64(o.Nanosecs), 10) + "\n"
-		}
-	}
-	why := "linux.timeOffsets"
-	fd := b.save(why, "openat", Int(atFdcwd), Str("/proc/self/timens_offsets"), Flags(oWronly|oCloexec), Int(0))
-	b.call(why, "write", fd, Str(text), Int(len(text)))
 }

@@ -86,7 +86,7 @@ func ordinary() *Input {
 
 // v1 is a machine with cgroup v1, with some of its hierarchies.
 func v1(in *Input) {
-	in.Facts.Unified, in.Facts.Tasks = false, 2
+	in.Facts.Unified, in.Facts.Born, in.Facts.Tasks = false, false, 2
 	in.Facts.Cgroups = []cgroup.Mount{
 		{Name: "cpu,cpuacct", Type: "cgroup", Source: "/sys/fs/cgroup/cpu,cpuacct/c1", Data: "cpu,cpuacct", Aliases: []string{"cpu", "cpuacct"}},
 		{Name: "systemd", Type: "cgroup", Source: "/sys/fs/cgroup/systemd/c1", Data: "none,name=systemd"},

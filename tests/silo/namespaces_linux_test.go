@@ -130,17 +130,24 @@ func TestNamespaceJoinOfWrongKind(t *testing.T) {
 }
 
 func TestTimeOffsets(t *testing.T) {
-	r := newRig(t, "cat", "/proc/uptime")
-	r.with(specs.TimeNamespace, "")
-	r.spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{
-		"boottime": {Secs: 1000000}, "monotonic": {Secs: 2000000, Nanosecs: 5},
-	}
-	inside := strings.Fields(r.output())
-	host := strings.Fields(r.read("/proc/uptime"))
-	a, err1 := strconv.ParseFloat(inside[0], 64)
-	b, err2 := strconv.ParseFloat(host[0], 64)
-	if err1 != nil || err2 != nil || a-b < 999990 || a-b > 1000001 {
-		t.Errorf("uptime inside %v, outside %v", inside, host)
+	for _, mapped := range []bool{false, true} {
+		t.Run(fmt.Sprint("users ", mapped), func(t *testing.T) {
+			r := newRig(t, "cat", "/proc/uptime")
+			if mapped {
+				r.mapped()
+			}
+			r.with(specs.TimeNamespace, "")
+			r.spec.Linux.TimeOffsets = map[string]specs.LinuxTimeOffset{
+				"boottime": {Secs: 1000000}, "monotonic": {Secs: 2000000, Nanosecs: 5},
+			}
+			inside := strings.Fields(r.output())
+			host := strings.Fields(r.read("/proc/uptime"))
+			a, err1 := strconv.ParseFloat(inside[0], 64)
+			b, err2 := strconv.ParseFloat(host[0], 64)
+			if err1 != nil || err2 != nil || a-b < 999990 || a-b > 1000001 {
+				t.Errorf("uptime inside %v, outside %v", inside, host)
+			}
+		})
 	}
 }
 

@@ -211,12 +211,12 @@ func (g *Group) Add(pid int) error {
 // Delegate gives the group to a user, as config-linux.md, "Cgroup ownership",
 // wants it for a container with a cgroup namespace and a writable cgroup mount.
 // In v1, where delegation is not secure, it does nothing.
-func (g *Group) Delegate(uid, gid int) error {
+func (g *Group) Delegate(uid int) error {
 	if !g.pure() {
 		return nil
 	}
 	dir := g.dir(&g.Dirs[0])
-	if err := unix.Chown(dir, uid, gid); err != nil {
+	if err := unix.Chown(dir, uid, -1); err != nil {
 		return fmt.Errorf("give cgroup %s to user %d: %w", dir, uid, err)
 	}
 	files := []string{"cgroup.procs", "cgroup.subtree_control", "cgroup.threads"}
@@ -224,7 +224,7 @@ func (g *Group) Delegate(uid, gid int) error {
 		files = fields(string(list))
 	}
 	for _, f := range files {
-		if err := unix.Chown(dir+"/"+f, uid, gid); err != nil && err != unix.ENOENT {
+		if err := unix.Chown(dir+"/"+f, uid, -1); err != nil && err != unix.ENOENT {
 			return fmt.Errorf("give %s/%s to user %d: %w", dir, f, uid, err)
 		}
 	}
