@@ -200,9 +200,10 @@ func TestOpenInsideWhileOthersRename(t *testing.T) {
 	gaveUp := 0
 	for range 20000 {
 		fd, err := unix.Openat2(root, "/a/b/link", &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
-		if err == unix.EAGAIN {
+		switch err {
+		case unix.EAGAIN:
 			gaveUp++
-		} else if err == nil {
+		case nil:
 			unix.Close(fd)
 		}
 		if fd, err = openInside(root, "/a/b/link", unix.O_PATH); err != nil {

@@ -2,7 +2,6 @@ package broken
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -16,40 +15,11 @@ import (
 )
 
 var (
-	binary   string
-	work     string // directory of this run, removed at its end
-	whyNot   string // why nothing can be tested here
+	site     container.Site
 	sequence int
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	if os.Geteuid() != 0 {
-		whyNot = "not root: containers with all namespaces need it"
-		return m.Run()
-	}
-	if _, err := os.Stat(container.Busybox); err != nil {
-		whyNot = "the root file systems are made of Debian's busybox-static: " + err.Error()
-		return m.Run()
-	}
-	err := leftovers.Confine()
-	if err == nil {
-		work, err = os.MkdirTemp("", "wrun-broken-")
-	}
-	if err == nil {
-		defer os.RemoveAll(work)
-		err = os.Chmod(work, 0o755) // users of containers walk through here to their root
-	}
-	if err == nil {
-		binary, err = container.Build(work, "urfave_cli_no_docs")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
-}
+func TestMain(m *testing.M) { os.Exit(site.Main(m, "broken", "urfave_cli_no_docs", leftovers.Confine)) }
 
 // place is where one flaw is made and tried.
 type place struct {
@@ -66,15 +36,15 @@ type place struct {
 
 func newPlace(t *testing.T) *place {
 	t.Helper()
-	if whyNot != "" {
-		t.Skip(whyNot)
+	if site.WhyNot != "" {
+		t.Skip(site.WhyNot)
 	}
 	sequence++
-	dir := filepath.Join(work, strconv.Itoa(sequence))
+	dir := filepath.Join(site.Work, strconv.Itoa(sequence))
 	p := &place{
 		T: t, host: filepath.Join(dir, "host"), id: leftovers.Tag() + strconv.Itoa(sequence),
 		Bundle: container.NewBundle(t, filepath.Join(dir, "bundle"), "true"),
-		wrun:   &container.Wrun{Binary: binary, Root: filepath.Join(dir, "state"), Env: []string{"TMPDIR=" + filepath.Join(dir, "tmp")}},
+		wrun:   &container.Wrun{Binary: site.Binary, Root: filepath.Join(dir, "state"), Env: []string{"TMPDIR=" + filepath.Join(dir, "tmp")}},
 	}
 	for _, d := range []string{"host/sub", "state", "tmp"} {
 		p.must(os.MkdirAll(filepath.Join(dir, d), 0o755))

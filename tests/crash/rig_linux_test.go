@@ -2,7 +2,6 @@ package crash
 
 import (
 	"context"
-	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -18,39 +17,12 @@ import (
 )
 
 var (
-	binary   string // with fault points
-	work     string // directory of this run, removed at its end
-	whyNot   string // why nothing can be tested here
+	site     container.Site // with fault points
 	sequence int
 )
 
-func TestMain(m *testing.M) { os.Exit(run(m)) }
-
-func run(m *testing.M) int {
-	if os.Geteuid() != 0 {
-		whyNot = "not root: containers with all namespaces need it"
-		return m.Run()
-	}
-	if _, err := os.Stat(container.Busybox); err != nil {
-		whyNot = "the root file systems are made of Debian's busybox-static: " + err.Error()
-		return m.Run()
-	}
-	err := leftovers.Confine()
-	if err == nil {
-		work, err = os.MkdirTemp("", "wrun-crash-")
-	}
-	if err == nil {
-		defer os.RemoveAll(work)
-		err = os.Chmod(work, 0o755) // users of containers walk through here to their root
-	}
-	if err == nil {
-		binary, err = container.Build(work, "wrunfault,urfave_cli_no_docs")
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	return m.Run()
+func TestMain(m *testing.M) {
+	os.Exit(site.Main(m, "crash", "wrunfault,urfave_cli_no_docs", leftovers.Confine))
 }
 
 // kind is a kind of container that leaves something else behind.
@@ -103,18 +75,18 @@ type life struct {
 
 func newLife(t *testing.T, k kind) *life {
 	t.Helper()
-	if whyNot != "" {
-		t.Skip(whyNot)
+	if site.WhyNot != "" {
+		t.Skip(site.WhyNot)
 	}
 	sequence++
-	dir := filepath.Join(work, strconv.Itoa(sequence))
+	dir := filepath.Join(site.Work, strconv.Itoa(sequence))
 	// Processes that would survive their init where they share its pid namespace.
 	b := container.NewBundle(t, filepath.Join(dir, "bundle"), "sh", "-c", "sleep 1000 & sleep 1000 & wait")
 	k.edit(b)
 	b.Save(t)
 	l := &life{
 		T: t, id: leftovers.Tag() + strconv.Itoa(sequence), files: filepath.Join(dir, "files"),
-		Wrun: &container.Wrun{Binary: binary, Root: filepath.Join(dir, "state"), Env: []string{"TMPDIR=" + filepath.Join(dir, "tmp")}},
+		Wrun: &container.Wrun{Binary: site.Binary, Root: filepath.Join(dir, "state"), Env: []string{"TMPDIR=" + filepath.Join(dir, "tmp")}},
 	}
 	for _, d := range []string{"state", "tmp", "files"} {
 		container.Must(t, os.MkdirAll(filepath.Join(dir, d), 0o755))
