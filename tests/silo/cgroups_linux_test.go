@@ -26,6 +26,14 @@ func (r *rig) needV1(controllers ...string) {
 	}
 }
 
+// need is needV1 for tests that cgroup v2 serves as well.
+func (r *rig) need(controllers ...string) {
+	r.Helper()
+	if !unifiedOnly() {
+		r.needV1(controllers...)
+	}
+}
+
 func TestCgroupLimits(t *testing.T) {
 	r := newRig(t, "sleep", "100")
 	r.needV1("memory", "cpu", "cpuset", "pids", "blkio")
@@ -64,7 +72,7 @@ func TestCgroupDevices(t *testing.T) {
 mknod /tmp/kmsg c 1 11 && head -c1 /tmp/kmsg 2>&1 >/dev/null
 echo x >/dev/null && head -c1 /dev/zero | wc -c
 mknod /tmp/fuse c 10 229; (: </tmp/fuse) 2>&1; (: >/tmp/fuse) 2>&1; true`)...)
-	r.needV1("devices")
+	r.need("devices")
 	r.spec.Linux.Resources = &specs.LinuxResources{Devices: []specs.LinuxDeviceCgroup{
 		{Allow: false, Access: "rwm"},
 		{Allow: true, Type: "b", Access: "m"},
@@ -80,7 +88,7 @@ sh: can't create /tmp/fuse: Operation not permitted`)
 
 func TestCgroupPids(t *testing.T) {
 	r := newRig(t, sh(`for i in 1 2 3 4 5 6 7 8; do sleep 1 & done 2>&1; echo end`)...)
-	r.needV1("pids")
+	r.need("pids")
 	r.spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(4))}}
 	res := r.run()
 	if !strings.Contains(res.out+res.err, "can't fork") || strings.Contains(res.out, "end") {
@@ -90,7 +98,7 @@ func TestCgroupPids(t *testing.T) {
 
 func TestOutOfMemory(t *testing.T) {
 	r := newRig(t, sh("exec tail /dev/zero")...)
-	r.needV1("memory")
+	r.need("memory")
 	r.spec.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: ptr(int64(16 << 20)), Swap: ptr(int64(16 << 20))}}
 	if res := r.run(); res.code != 137 {
 		t.Errorf("%s", res)

@@ -14,7 +14,7 @@ import (
 // TestExec: every option, seen from inside.
 func TestExec(t *testing.T) {
 	r := newRig(t, "sleep", "100")
-	r.needV1("pids")
+	r.need("pids")
 	r.spec.Process.User.AdditionalGids = []uint32{30}
 	r.spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(100))}}
 	pid := r.start()
@@ -34,7 +34,7 @@ func TestExec(t *testing.T) {
 			"0000000000000000\n00000000aa0435fb\n00000000aa0435fb\n0000000000000000"},
 		{"--no-new-privs", []string{"--no-new-privs"}, "grep NoNewPrivs /proc/self/status | cut -f2", "1"},
 		{"options behind the id are the program's", nil, "echo --tty $0", "--tty sh"},
-		{"in the container's cgroup", nil, "grep :pids: /proc/self/cgroup | cut -d: -f3", r.spec.Linux.CgroupsPath},
+		{"in the container's cgroup", nil, "(grep :pids: /proc/self/cgroup || grep ^0:: /proc/self/cgroup) | cut -d: -f3", r.spec.Linux.CgroupsPath},
 		{"a session of its own", nil, "read a b c d e f g </proc/self/stat; [ $e = $f ] && [ $e = $a ] && echo own", "own"},
 	} {
 		res := r.wrun(append(append([]string{"exec"}, c.options...), r.id, "sh", "-c", c.script)...)

@@ -36,8 +36,8 @@ func TestMounts(t *testing.T) {
 		{"rro reaches the mounts below", func(r *rig) {
 			r.write("src/a", "A")
 			r.mount(specs.Mount{Destination: "/mnt", Type: "tmpfs", Source: "tmpfs"})
-			r.mount(specs.Mount{Destination: "/tmp", Source: "/sys/fs/cgroup", Options: []string{"rbind", "rro"}})
-		}, "mkdir /tmp/pids/x 2>&1; awk '$5 ~ \"^/tmp\" {print $6}' /proc/self/mountinfo | grep -c rw", "mkdir: can't create directory '/tmp/pids/x': Read-only file system\n0"},
+			r.mount(specs.Mount{Destination: "/tmp", Source: "/sys", Options: []string{"rbind", "rro"}})
+		}, "mkdir /tmp/fs/cgroup/x 2>&1; awk '$5 ~ \"^/tmp\" {print $6}' /proc/self/mountinfo | grep -c rw", "mkdir: can't create directory '/tmp/fs/cgroup/x': Read-only file system\n0"},
 		{"nosuid nodev noexec on a bind", func(r *rig) {
 			r.write("src/a", "A")
 			r.mount(specs.Mount{Destination: "/mnt", Source: "src", Options: []string{"bind", "nosuid", "nodev", "noexec", "noatime"}})

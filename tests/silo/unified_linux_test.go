@@ -1,13 +1,78 @@
 package silo
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
+
+// unifiedOnly says that the machine has cgroup v2 and nothing else.
+func unifiedOnly() bool {
+	var fs unix.Statfs_t
+	return unix.Statfs("/sys/fs/cgroup", &fs) == nil && fs.Type == unix.CGROUP2_SUPER_MAGIC
+}
+
+// unified asks for a cgroup namespace and a mount of cgroup v2 with options.
+func (r *rig) unified(options ...string) {
+	r.Helper()
+	if !unifiedOnly() {
+		r.Skip("needs a machine with cgroup v2 only")
+	}
+	r.with(specs.CgroupNamespace, "")
+	r.mount(specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"ro"}})
+	r.mount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: options})
+}
+
+func TestUnifiedLimits(t *testing.T) {
+	r := newRig(t, "sleep", "100")
+	r.unified("ro")
+	r.spec.Linux.Resources = &specs.LinuxResources{
+		Memory:  &specs.LinuxMemory{Limit: ptr(int64(64 << 20)), Reservation: ptr(int64(32 << 20)), Swap: ptr(int64(96 << 20))},
+		CPU:     &specs.LinuxCPU{Shares: ptr(uint64(512)), Quota: ptr(int64(50000)), Period: ptr(uint64(100000)), Cpus: "0", Mems: "0"},
+		Pids:    &specs.LinuxPids{Limit: ptr(int64(33))},
+		Unified: map[string]string{"memory.high": "50331648"},
+	}
+	r.start()
+	files := "cd /sys/fs/cgroup; cat memory.max memory.low memory.high cpu.weight cpu.max cpuset.cpus cpuset.mems pids.max"
+	r.equal("limits", r.ok("exec", r.id, "sh", "-c", files), "67108864\n33554432\n50331648\n59\n50000 100000\n0\n0\n33")
+	r.ok("update", "--pids-limit", "44", "--memory", fmt.Sprint(48<<20), "--memory-swap", "-1", "--cpu-quota", "-1", r.id)
+	r.equal("limits", r.ok("exec", r.id, "sh", "-c", files), "50331648\n33554432\n50331648\n59\nmax 100000\n0\n0\n44")
+	stats := r.ok("events", "--stats", r.id)
+	for _, want := range []string{`"pids":{"current":1,"limit":44}`, `"usage":{"limit":50331648,"usage":`, `"cpus":[0]`} {
+		if !strings.Contains(stats, want) {
+			t.Errorf("no %s in %s", want, stats)
+		}
+	}
+}
+
+// TestUnifiedDivided: a container may divide its group, also as the root of a
+// user namespace, and commands still get in.
+func TestUnifiedDivided(t *testing.T) {
+	for _, mapped := range []bool{false, true} {
+		t.Run(fmt.Sprint("users ", mapped), func(t *testing.T) {
+			r := newRig(t, sh(`cd /sys/fs/cgroup && mkdir init && echo 1 >init/cgroup.procs && echo +pids >cgroup.subtree_control &&
+touch /tmp/divided; exec sleep 100`)...)
+			r.unified("rw")
+			if mapped {
+				r.mapped()
+			}
+			r.start()
+			r.until("divided", func() bool { _, err := os.Stat(r.rootfs + "/tmp/divided"); return err == nil })
+			r.equal("group of a command", r.ok("exec", r.id, "cat", "/proc/self/cgroup"), "0::/init")
+			if list := r.ok("ps", r.id); !strings.Contains(list, "sleep 100") {
+				t.Errorf("ps: %s", list)
+			}
+			if res := r.wrun("exec", r.id, "sh", "-c", "echo 5 >/sys/fs/cgroup/pids.max"); res.code == 0 {
+				t.Error("the container can lift its own limits")
+			}
+		})
+	}
+}
 
 // TestUnified runs the life cycle where /sys/fs/cgroup is cgroup v2 and
 // nothing else: on a machine with v1 hierarchies in a mount namespace that

@@ -255,6 +255,11 @@ func enable(mount, path string, want map[string]bool) error {
 			continue
 		}
 		dir := mount + strings.TrimSuffix(path[:i], "/")
+		if taken, err := occupied(dir); err != nil {
+			return err
+		} else if taken {
+			return refuse(dir, lack, want)
+		}
 		for _, c := range lack {
 			if contains(none, c) {
 				continue
@@ -262,6 +267,37 @@ func enable(mount, path string, want map[string]bool) error {
 			if err := write(dir+"/cgroup.subtree_control", "+"+c); err != nil && want[c] {
 				return fmt.Errorf("enable cgroup controller %s: %w", c, err)
 			}
+		}
+	}
+	return nil
+}
+
+// occupied says whether dir holds processes itself, as the group of an engine
+// in a container does. To enable a controller there is EBUSY; but of some the
+// kernel takes it to mean that dir becomes the root of threaded groups, which
+// no other process can enter (cgroup-v2.rst, "Threads"). The root of the tree,
+// which alone has no type, may hold processes.
+func occupied(dir string) (bool, error) {
+	if typed, err := exists(dir + "/cgroup.type"); !typed || err != nil {
+		return false, err
+	}
+	b, err := read(dir + "/cgroup.procs")
+	if err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+		return false, err
+	}
+	return len(b) > 0, nil
+}
+
+// refuse is the error for the first of lack that the group must have.
+func refuse(dir string, lack []string, want map[string]bool) error {
+	b, err := read(dir + "/cgroup.subtree_control")
+	if err != nil {
+		return err
+	}
+	have := fields(string(b))
+	for _, c := range lack {
+		if want[c] && !contains(have, c) {
+			return fmt.Errorf("enable cgroup controller %s below %s, which holds processes itself: %w; move them into a sub-group first", c, dir, unix.EBUSY)
 		}
 	}
 	return nil

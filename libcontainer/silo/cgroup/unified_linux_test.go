@@ -1,12 +1,17 @@
 package cgroup
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // What is said in v2's own words is written as it stands.
@@ -69,6 +74,41 @@ func TestEntrance(t *testing.T) {
 		}
 	}
 	enter(inner)
+}
+
+// Below a group with processes nothing is enabled: not in vain, and not so that
+// the group changes its type.
+func TestOccupiedParent(t *testing.T) {
+	l := realV2(t)
+	parent := create(t, l, nil, false)
+	dir := parent.dir(&parent.Dirs[0])
+	start(t, parent, "exec sleep 100")
+	g, err := l.Group(parent.Path+"/below", "id", nil, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Create(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		defer cancel()
+		if err := g.Remove(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := g.Apply(nil, nil); err != nil {
+		t.Errorf("no limit was asked for: %v", err)
+	}
+	start(t, g, "exec sleep 100")
+	expect(t, parent, "", map[string]string{"cgroup.type": "domain", "cgroup.subtree_control": ""})
+	if !l.Pure() || !strings.Contains(read1(t, parent, "", "cgroup.controllers"), "pids") {
+		return
+	}
+	err = g.Update(&specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(5))}}, nil)
+	if !errors.Is(err, unix.EBUSY) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a limit below an occupied group: %v", err)
+	}
 }
 
 // A threaded sub-group does not list its processes; the group above it does.
