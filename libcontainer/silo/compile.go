@@ -44,6 +44,7 @@ type Facts struct {
 	Cgroups    []cgroup.Mount // what a mount of type cgroup shows
 	NotDir     map[string]bool
 	Resolved   map[string]string // mount destinations whose symlinks dangle → where they point
+	Filled     map[string]bool   // destinations of tmpcopyup that have something to copy
 	RootParent string            // mount point above the root file system
 	OpenFiles  Limit             // RLIMIT_NOFILE of wrun's caller
 	AppArmor   bool

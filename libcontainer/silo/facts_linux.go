@@ -3,8 +3,10 @@ package silo
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -32,6 +34,9 @@ func gather(c *libcontainer.Config, in *Input) error {
 		return err
 	}
 	f.danglingTargets(root, in.Spec.Mounts)
+	if err := f.filledTargets(root, in.Spec.Mounts); err != nil {
+		return err
+	}
 	if err := devicesFit(root, in); err != nil {
 		return err
 	}
@@ -172,6 +177,35 @@ func (f *Facts) danglingTargets(root int, mounts []specs.Mount) {
 			f.Resolved[dst] = r
 		}
 	}
+}
+
+// filledTargets looks into the destinations of tmpcopyup: podman asks for it at
+// /tmp and /run of every read-only container, where usually nothing is.
+func (f *Facts) filledTargets(root int, mounts []specs.Mount) error {
+	for i := range mounts {
+		if !slices.Contains(mounts[i].Options, "tmpcopyup") {
+			continue
+		}
+		dst := path.Clean("/" + mounts[i].Destination)
+		fd, err := openInside(root, dst, unix.O_RDONLY|unix.O_DIRECTORY)
+		if err != nil {
+			continue // the mount itself says what is wrong with it
+		}
+		dir := os.NewFile(uintptr(fd), dst)
+		_, err = dir.Readdirnames(1)
+		dir.Close()
+		switch {
+		case err == io.EOF:
+		case err != nil:
+			return fmt.Errorf("mounts[%d].destination %s: look what tmpcopyup has to copy: %w", i, dst, err)
+		default:
+			if f.Filled == nil {
+				f.Filled = map[string]bool{}
+			}
+			f.Filled[dst] = true
+		}
+	}
+	return nil
 }
 
 // openInside opens a path that cannot leave root, as the child will.

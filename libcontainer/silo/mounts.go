@@ -40,6 +40,9 @@ func (b *builder) mount(in *Input, i int, m *specs.Mount) error {
 	if r, ok := in.Facts.Resolved[dst]; ok {
 		dst = r
 	}
+	if o.copyUp && in.Facts.Filled[dst] {
+		return errTmpcopyup
+	}
 	why := "mounts[" + strconv.Itoa(i) + "] " + m.Destination
 	switch {
 	case o.flags&msRemount != 0:

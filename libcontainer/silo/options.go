@@ -15,6 +15,7 @@ type mountOptions struct {
 	propagation []uint64 // MS_SHARED … in the order given, MS_REC included
 	bind        bool
 	recursive   bool   // rbind
+	copyUp      bool   // tmpcopyup
 	data        string // the rest, for the file system
 }
 
@@ -92,7 +93,7 @@ var propagationTable = [...]propagationOption{
 
 var (
 	errIDMap     = errors.New("idmapped mounts are not built yet")
-	errTmpcopyup = errors.New("tmpcopyup is not built yet")
+	errTmpcopyup = errors.New("tmpcopyup over a directory that is not empty is not built yet")
 )
 
 // propagationFlag maps rootfsPropagation and the mount options of that kind.
@@ -121,7 +122,8 @@ func parseOptions(options []string) (mountOptions, error) {
 		case "idmap", "ridmap":
 			return o, errIDMap
 		case "tmpcopyup":
-			return o, errTmpcopyup
+			o.copyUp = true
+			continue
 		}
 		if f, ok := propagationFlag(name); ok {
 			o.propagation = append(o.propagation, f)

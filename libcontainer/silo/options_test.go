@@ -57,7 +57,7 @@ func TestParseOptions(t *testing.T) {
 			t.Errorf("%s: %+v, %v\nwant %+v", c.options, got, err, c.want)
 		}
 	}
-	for option, want := range map[string]error{"idmap": errIDMap, "ridmap": errIDMap, "tmpcopyup": errTmpcopyup} {
+	for option, want := range map[string]error{"idmap": errIDMap, "ridmap": errIDMap} {
 		if _, err := parseOptions([]string{"ro", option}); !errors.Is(err, want) {
 			t.Errorf("%s: %v", option, err)
 		}
@@ -78,8 +78,8 @@ func TestMountOptions(t *testing.T) {
 			t.Errorf("%s is listed but means nothing: %q, %v", name, o.data, err)
 		}
 	}
-	// config.md's table of Linux mount options, but for the idmapped ones and
-	// tmpcopyup, which are not built.
+	// config.md's table of Linux mount options, but for the idmapped ones, which
+	// are not built, and tmpcopyup, which is as long as there is nothing to copy.
 	for _, name := range strings.Fields(`async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime
 		nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev
 		rdiratime relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate

@@ -278,6 +278,7 @@ func TestUnbuilt(t *testing.T) {
 		"process.rlimits[0].type \"CPU\"": func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "CPU"}} },
 	} {
 		in := ordinary()
+		in.Facts.Filled = map[string]bool{"/m": true}
 		edit(in.Spec)
 		if _, err := Compile(in); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %s…", err, want)

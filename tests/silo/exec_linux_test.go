@@ -18,6 +18,7 @@ func TestExec(t *testing.T) {
 	r.spec.Process.User.AdditionalGids = []uint32{30}
 	r.spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(100))}}
 	pid := r.start()
+	const group = "(grep :pids: /proc/self/cgroup || grep ^0:: /proc/self/cgroup) | cut -d: -f3"
 	for _, c := range []struct {
 		name    string
 		options []string
@@ -34,7 +35,7 @@ func TestExec(t *testing.T) {
 			"0000000000000000\n00000000aa0435fb\n00000000aa0435fb\n0000000000000000"},
 		{"--no-new-privs", []string{"--no-new-privs"}, "grep NoNewPrivs /proc/self/status | cut -f2", "1"},
 		{"options behind the id are the program's", nil, "echo --tty $0", "--tty sh"},
-		{"in the container's cgroup", nil, "(grep :pids: /proc/self/cgroup || grep ^0:: /proc/self/cgroup) | cut -d: -f3", r.spec.Linux.CgroupsPath},
+		{"in the container's cgroup", nil, group, r.spec.Linux.CgroupsPath},
 		{"a session of its own", nil, "read a b c d e f g </proc/self/stat; [ $e = $f ] && [ $e = $a ] && echo own", "own"},
 	} {
 		res := r.wrun(append(append([]string{"exec"}, c.options...), r.id, "sh", "-c", c.script)...)
@@ -52,13 +53,17 @@ func TestExec(t *testing.T) {
 		}
 	}
 	t.Run("--cgroup", func(t *testing.T) {
-		r.must(os.Mkdir(filepath.Join("/sys/fs/cgroup/pids", r.spec.Linux.CgroupsPath, "sub"), 0o755))
-		out := r.ok("exec", "--cgroup", "pids:sub", r.id, "sh", "-c", "grep :pids: /proc/self/cgroup | cut -d: -f3")
+		tree, controller := "/sys/fs/cgroup/pids", "pids:"
+		if unifiedOnly() {
+			tree, controller = "/sys/fs/cgroup", ""
+		}
+		r.must(os.Mkdir(filepath.Join(tree, r.spec.Linux.CgroupsPath, "sub"), 0o755))
+		out := r.ok("exec", "--cgroup", controller+"sub", r.id, "sh", "-c", group)
 		r.equal("group", out, r.spec.Linux.CgroupsPath+"/sub")
-		if res := r.wrun("exec", "--cgroup", "pids:nosuch", r.id, "true"); res.code != 255 || !strings.Contains(res.err, "nosuch") {
+		if res := r.wrun("exec", "--cgroup", controller+"nosuch", r.id, "true"); res.code != 255 || !strings.Contains(res.err, "nosuch") {
 			t.Errorf("%s", res)
 		}
-		out = r.ok("exec", "--cgroup", "pids:../..", r.id, "sh", "-c", "grep :pids: /proc/self/cgroup | cut -d: -f3")
+		out = r.ok("exec", "--cgroup", controller+"../..", r.id, "sh", "-c", group)
 		r.equal("a path that would leave", out, r.spec.Linux.CgroupsPath)
 	})
 	t.Run("--process", func(t *testing.T) {

@@ -198,6 +198,10 @@ func TestFailingStart(t *testing.T) {
 			}
 			r.spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1 << 30, Hard: 1 << 30}}
 		}, "error setting rlimits"},
+		{"tmpcopyup with something to copy", func(r *rig) {
+			r.write("rootfs/tmp/file", "")
+			r.mount(specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}})
+		}, "tmpcopyup"},
 		{"root is not there", func(r *rig) { r.spec.Root.Path = "nosuch" }, "nosuch"},
 		{"cgroup path that leaves", func(r *rig) { r.spec.Linux.CgroupsPath = "../../x" }, "cgroupsPath"},
 		{"device on a path that is a file", func(r *rig) {

@@ -46,6 +46,9 @@ func TestMounts(t *testing.T) {
 			r.mount(specs.Mount{Destination: "/a/b/c", Type: "tmpfs", Source: "tmpfs", Options: []string{"mode=700"}})
 			r.mount(specs.Mount{Destination: "/a/b/c/d/e", Source: r.write("a", "A"), Options: []string{"bind"}})
 		}, "stat -c %a /a/b/c; cat /a/b/c/d/e", "700\nA"},
+		{"tmpcopyup where nothing is to be copied", func(r *rig) {
+			r.mount(specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup", "mode=1777"}})
+		}, "stat -c %a /tmp; ls -A /tmp; stat -fc %T /tmp", "1777\ntmpfs"},
 		{"relative source", func(r *rig) {
 			r.write("sub/a", "A")
 			r.mount(specs.Mount{Destination: "/mnt", Source: "sub", Options: []string{"rbind"}})
