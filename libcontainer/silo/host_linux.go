@@ -394,7 +394,11 @@ func writeOffsets(pid int, offsets map[string]specs.LinuxTimeOffset) error {
 		}
 	}
 	if err := writeProc(pid, "timens_offsets", string(text)); err != nil {
-		return fmt.Errorf("linux.timeOffsets: %w", err)
+		var at *os.PathError
+		if errors.As(err, &at) {
+			err = at.Err // the path holds a pid that says nothing to the reader
+		}
+		return fmt.Errorf("linux.timeOffsets: set %q: %w", text, err)
 	}
 	return nil
 }
