@@ -319,6 +319,12 @@ func (b *builder) rootAttributes(in *Input) {
 // label asks the kernel's security module to confine the program when it is
 // executed. Where the module is absent the profile means nothing.
 func (b *builder) label(in *Input, p *specs.Process) {
+	if p.SelinuxLabel != "" {
+		b.warn("process.selinuxLabel " + p.SelinuxLabel + " is left out: SELinux is not built yet")
+	}
+	if l := in.linux().MountLabel; l != "" {
+		b.warn("linux.mountLabel " + l + " is left out: SELinux is not built yet")
+	}
 	if p.ApparmorProfile == "" {
 		return
 	}

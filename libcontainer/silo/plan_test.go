@@ -210,6 +210,7 @@ func TestPlans(t *testing.T) {
 		{"limits", func(in *Input) { in.Spec.Process.Rlimits = nil; in.Facts.OpenFiles = Limit{Soft: 1024, Hard: 4096} }},
 		{"apparmor", func(in *Input) { in.Spec.Process.ApparmorProfile = "p"; in.Facts.AppArmor = true }},
 		{"apparmor absent", func(in *Input) { in.Spec.Process.ApparmorProfile = "p" }},
+		{"selinux", func(in *Input) { in.Spec.Process.SelinuxLabel = "p"; in.Spec.Linux.MountLabel = "m" }},
 		{"personality and io priority", func(in *Input) {
 			in.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
 			in.Spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 3}
