@@ -17,16 +17,16 @@ type foreground struct {
 	rest    *time.Timer // collects the rarer signals
 }
 
-// newForeground starts to collect the signals that people and programs send.
-// Those that come before the process runs wait for it.
+// newForeground starts to collect the signals that end wrun. Those that come
+// before the process runs wait for it.
 //
 // Beside the work that follows, for Go takes some 15 µs and two thread switches
 // to take over one signal; and only those, for all 62 would be a tenth of a
-// short container's time. attach collects the rare ones.
+// short container's time. attach collects the others: those that programs use
+// at once, the rare ones when the program has settled.
 func newForeground() *foreground {
 	f := &foreground{signals: make(chan os.Signal, 64)}
-	go signal.Notify(f.signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT,
-		syscall.Signal(sigusr1), syscall.Signal(sigusr2), syscall.Signal(sigwinch))
+	go signal.Notify(f.signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
 	return f
 }
 
@@ -48,6 +48,10 @@ func (f *foreground) console() (*os.File, error) {
 func (f *foreground) attach(p libcontainer.Process) {
 	f.rest = time.AfterFunc(settled, func() { signal.Notify(f.signals, collected()...) })
 	go func() {
+		signal.Notify(f.signals, syscall.SIGQUIT, syscall.Signal(sigusr1), syscall.Signal(sigusr2), syscall.Signal(sigwinch))
+		if f.term != nil {
+			f.term.resize() // it may have changed before
+		}
 		for s := range f.signals {
 			number, ok := s.(syscall.Signal)
 			switch {
