@@ -85,13 +85,13 @@ func (b *builder) tell(why string, code uint32) {
 }
 
 // gate parks the child. Before it, the parent has saved the pid, so whoever
-// dies now is known; after it, errors go to `wrun start` by the result fifo.
+// dies now is known; after it, errors go to `wrun start` by the result fifo. A
+// child without a gate goes on as soon as the facts are saved.
 func (b *builder) gate(in *Input) {
+	b.talk("created: everything is in place; the parent saves its facts", codeReady)
 	if in.Direct {
-		b.talk("created: the parent has saved its facts", codeReady)
 		return
 	}
-	b.talk("created: everything is in place", codeReady)
 	b.call("errors go to start from here on", callLet, fileResult)
 	b.call("", "close", fileSync)
 	b.call("the start gate", "read", fileGate, make(Bytes, 1), Int(1)).Want = 1
@@ -105,14 +105,13 @@ const patience = 2 * time.Minute
 // What the child says to the parent: eight bytes, a code and a value. A code
 // below the lowest of these is the index of a failed step, the value its errno.
 const (
-	recordSize        = 8
-	codeStub   uint32 = 0xffffffff // the program could not be executed; value: errno
-	codeReady  uint32 = 0xfffffffe
-	codeHooks  uint32 = 0xfffffffd
-	codeMap    uint32 = 0xfffffffc
-	codeFork   uint32 = 0xfffffffb // value: the pid that goes on
-	codeBorn   uint32 = 0xfffffffa
-	codeApart  uint32 = 0xfffffff9 // it has a table of descriptors of its own
-
+	recordSize         = 8
+	codeStub    uint32 = 0xffffffff // the program could not be executed; value: errno
+	codeReady   uint32 = 0xfffffffe
+	codeHooks   uint32 = 0xfffffffd
+	codeMap     uint32 = 0xfffffffc
+	codeFork    uint32 = 0xfffffffb // value: the pid that goes on
+	codeBorn    uint32 = 0xfffffffa
+	codeApart   uint32 = 0xfffffff9 // it has a table of descriptors of its own
 	codeOffsets uint32 = 0xfffffff8 // it has made a time namespace
 )

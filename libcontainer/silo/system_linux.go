@@ -121,9 +121,9 @@ func (s *system) goOn(ctx context.Context) error {
 		switch {
 		case err != nil:
 			return err
-		case said && code == codeReady && answered == nil:
+		case said && code == codeReady:
 			ready = true
-		case !said && ready: // silence: it has executed the program
+		case !said && ready && answered == nil: // silence: it has executed the program
 			return nil
 		default:
 			return s.child.failure(code, value, said, s.h.Program, s.cwd)
