@@ -51,7 +51,9 @@ func (in *invocation) exec(c *cli.Context) (int, error) {
 	s := &streams{console: c.String("console-socket"), preserve: c.Int("preserve-fds"), pidfd: c.String("pidfd-socket")}
 	o.Streams = s.open
 	if !o.Detach {
-		s.front = newForeground()
+		if s.front, err = newForeground(); err != nil {
+			return 0, err
+		}
 		defer s.front.end()
 		o.Started = s.front.attach
 	}

@@ -2,8 +2,6 @@ package main
 
 import (
 	"os"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"wrun/libcontainer"
@@ -12,25 +10,21 @@ import (
 // foreground is wrun staying with the process it started: signals that wrun
 // gets are passed on, and a terminal, if the process has one, is relayed.
 type foreground struct {
-	signals chan os.Signal
+	signals signalSource
 	term    *terminal   // nil without a terminal
-	rest    *time.Timer // collects the rarer signals
+	rest    *time.Timer // begins to pass signals on
 }
 
-// newForeground starts to collect the signals that end wrun. Those that come
-// before the process runs wait for it.
-//
-// Beside the work that follows, for Go takes some 15 µs and two thread switches
-// to take over one signal; and only those, for all 62 would be a tenth of a
-// short container's time. attach collects the others: those that programs use
-// at once, the rare ones when the program has settled.
-func newForeground() *foreground {
-	f := &foreground{signals: make(chan os.Signal, 64)}
-	go signal.Notify(f.signals, syscall.SIGHUP, syscall.SIGINT, syscall.SIGTERM)
-	return f
+// newForeground starts to collect signals. Those that come before the process
+// runs wait for it.
+func newForeground() (*foreground, error) {
+	signals, err := collectSignals()
+	return &foreground{signals: signals}, err
 }
 
-// settled is when a program counts as one that stays.
+// settled is when a program counts as one that stays. Until then the signals
+// stay where they are: most containers that are so short get none, and a
+// thread that waits for them would cost a twentieth of such a run.
 const settled = 20 * time.Millisecond
 
 // console makes the terminal and returns the socket that its master is sent to.
@@ -46,23 +40,19 @@ func (f *foreground) console() (*os.File, error) {
 // attach passes signals on to p from now on. p may end at any moment, so a
 // signal that finds nobody is no error.
 func (f *foreground) attach(p libcontainer.Process) {
-	f.rest = time.AfterFunc(settled, func() { signal.Notify(f.signals, collected()...) })
-	go func() {
-		signal.Notify(f.signals, syscall.SIGQUIT, syscall.Signal(sigusr1), syscall.Signal(sigusr2), syscall.Signal(sigwinch))
-		if f.term != nil {
-			f.term.resize() // it may have changed before
-		}
-		for s := range f.signals {
-			number, ok := s.(syscall.Signal)
+	f.rest = time.AfterFunc(settled, func() {
+		for {
+			number, err := f.signals.Next()
 			switch {
-			case !ok || int(number) == sigpipe:
+			case err != nil:
+				return
 			case int(number) == sigwinch:
 				f.term.resize()
 			default:
-				p.Signal(int(number))
+				_ = p.Signal(int(number))
 			}
 		}
-	}()
+	})
 }
 
 // end is called when the process has ended: the rest of its output is copied
@@ -75,10 +65,4 @@ func (f *foreground) end() {
 	f.term.end()
 }
 
-// Linux's numbers.
-const (
-	sigusr1  = 10
-	sigusr2  = 12
-	sigpipe  = 13
-	sigwinch = 28
-)
+const sigwinch = 28 // Linux's number

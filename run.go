@@ -31,7 +31,9 @@ func runCommand(in *invocation) *cli.Command {
 			s := &streams{console: c.String("console-socket"), preserve: c.Int("preserve-fds"), pidfd: c.String("pidfd-socket")}
 			o.Streams = s.open
 			if !o.Detach {
-				s.front = newForeground()
+				if s.front, err = newForeground(); err != nil {
+					return err
+				}
 				defer s.front.end()
 				o.Started = func(p libcontainer.Process) {
 					in.log.flush()

@@ -70,6 +70,9 @@ func (t *terminal) relay() {
 	if err != nil {
 		return // the process was never started; its error says why
 	}
+	// wrun must outlive a reader of its output. The process is cloned already,
+	// so what is caught here is not caught there.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGPIPE)
 	unix.SetNonblock(fd, true) // so that reads can have a deadline
 	master := os.NewFile(uintptr(fd), "terminal")
 	t.prepare(fd)
@@ -125,9 +128,6 @@ func (t *terminal) prepare(master int) {
 	if err != nil {
 		return // stdin is no terminal
 	}
-	// Caught, these two would make a read in the background loop for ever;
-	// uncaught they stop wrun, as job control means them to.
-	signal.Reset(unix.SIGTTIN, unix.SIGTTOU)
 	raw := *mode
 	raw.Iflag &^= unix.IGNBRK | unix.BRKINT | unix.PARMRK | unix.ISTRIP | unix.INLCR | unix.IGNCR | unix.ICRNL | unix.IXON
 	raw.Lflag &^= unix.ECHO | unix.ECHONL | unix.ICANON | unix.ISIG | unix.IEXTEN

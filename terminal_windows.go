@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"os"
+	"os/signal"
 	"syscall"
 )
 
@@ -19,7 +20,21 @@ func (t *terminal) attached() error { return nil }
 func (t *terminal) resize()         {}
 func (t *terminal) end()            {}
 
-func collected() []os.Signal { return []os.Signal{os.Interrupt, syscall.SIGTERM} }
+type signalSource chan os.Signal
+
+func collectSignals() (signalSource, error) {
+	s := make(signalSource, 8)
+	signal.Notify(s, os.Interrupt, syscall.SIGTERM)
+	return s, nil
+}
+
+// Next waits for a signal.
+func (s signalSource) Next() (syscall.Signal, error) {
+	if number, ok := (<-s).(syscall.Signal); ok {
+		return number, nil
+	}
+	return syscall.SIGINT, nil // os.Interrupt is one in any case
+}
 
 func dialConsole(path string) (*os.File, error) {
 	return nil, errors.New("--console-socket is not supported on windows")

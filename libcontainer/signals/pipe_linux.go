@@ -1,0 +1,109 @@
+package signals
+
+import (
+	"fmt"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Pipe holds the signals that this process got, one byte each, from Collect
+// on. None is lost while nobody reads.
+type Pipe struct{ fd int }
+
+// pipe is where the handler writes to; only it reads this.
+var pipe int32 //nolint:unused // by assembly
+
+// handlerPC is the address of the handler: the kernel enters it, and it writes
+// its argument's low byte to pipe.
+func handlerPC() uintptr
+
+// restorerPC is the address of what ends the handler, as the C library would.
+func restorerPC() uintptr
+
+// action is the kernel's struct sigaction.
+type action struct {
+	handler  uintptr
+	flags    uint64
+	restorer uintptr
+	mask     uint64
+}
+
+const (
+	saOnstack  = 0x08000000
+	saRestart  = 0x10000000
+	saRestorer = 0x04000000
+	sigIgnore  = 1
+	highest    = 64
+)
+
+// Collect begins to collect every signal that somebody may send to have it
+// passed on, but for those that the caller of this process had ignored.
+//
+// os/signal would do the same at 15 µs and two thread switches for each signal
+// and with three threads of its own: a twentieth of a short container's time.
+// This handler is a dozen instructions that run on the thread the signal finds,
+// on the stack that Go keeps for signals.
+func Collect() (*Pipe, error) {
+	var fds [2]int
+	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
+		return nil, fmt.Errorf("make the pipe for signals: %w", err)
+	}
+	// A full pipe must not halt the thread that a signal finds.
+	if err := unix.SetNonblock(fds[1], true); err != nil {
+		return nil, fmt.Errorf("make the pipe for signals: %w", err)
+	}
+	pipe = int32(fds[1])
+	for n := 1; n <= highest; n++ {
+		if !passedOn(unix.Signal(n)) {
+			continue
+		}
+		var old action
+		if err := sigaction(n, nil, &old); err != nil {
+			return nil, err
+		}
+		if old.handler == sigIgnore {
+			continue
+		}
+		if err := sigaction(n, &action{handler: handlerPC(), flags: saOnstack | saRestart | saRestorer, restorer: restorerPC()}, nil); err != nil {
+			return nil, err
+		}
+	}
+	return &Pipe{fd: fds[0]}, nil
+}
+
+// passedOn leaves out what is no message: faults of wrun's own, SIGURG and
+// SIGPIPE, which Go's runtime needs, SIGCHLD, the two that cannot be caught,
+// the two of the C library, and the two that stop a process which reads or
+// writes its terminal from the background: caught, they would make it loop.
+func passedOn(s unix.Signal) bool {
+	switch s {
+	case unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS,
+		unix.SIGURG, unix.SIGPIPE, unix.SIGCHLD, unix.SIGKILL, unix.SIGSTOP, 32, 33, unix.SIGTTIN, unix.SIGTTOU:
+		return false
+	}
+	return true
+}
+
+// Next waits for a signal.
+func (p *Pipe) Next() (unix.Signal, error) {
+	var b [1]byte
+	for {
+		n, err := unix.Read(p.fd, b[:])
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, fmt.Errorf("read the pipe for signals: %w", err)
+		case n == 1:
+			return unix.Signal(b[0]), nil
+		}
+	}
+}
+
+func sigaction(n int, set, old *action) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(n), uintptr(unsafe.Pointer(set)), uintptr(unsafe.Pointer(old)), 8, 0, 0)
+	if errno != 0 {
+		return fmt.Errorf("handle signal %d: %w", n, errno)
+	}
+	return nil
+}

@@ -1,0 +1,129 @@
+package signals
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// The handler is the process's, so each case has a process of its own: this
+// test binary, which then is one of the roles.
+func TestMain(m *testing.M) {
+	switch os.Getenv("SIGNALS_ROLE") {
+	case "echo":
+		os.Exit(echo())
+	case "exec":
+		os.Exit(execute())
+	}
+	os.Exit(m.Run())
+}
+
+// echo sends itself signals from busy threads and prints what it collected.
+func echo() int {
+	p, err := Collect()
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for range 4 { // whatever thread a signal finds
+		go func() {
+			for {
+				runtime.Gosched()
+			}
+		}()
+	}
+	var sent []unix.Signal
+	for n := unix.Signal(1); n <= highest; n++ {
+		if passedOn(n) {
+			sent = append(sent, n)
+		}
+	}
+	for _, n := range sent {
+		if err := unix.Kill(os.Getpid(), n); err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		got, err := p.Next()
+		fmt.Println(int(got), err)
+	}
+	return 0
+}
+
+// execute collects and becomes a program that shows its dispositions.
+func execute() int {
+	if _, err := Collect(); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println(unix.Exec("/bin/cat", []string{"cat", "/proc/self/status"}, nil))
+	return 1
+}
+
+// role runs this test binary in a role, by way of a command in front of it.
+func role(t *testing.T, name string, by ...string) string {
+	t.Helper()
+	words := append(by, os.Args[0])
+	cmd := exec.Command(words[0], words[1:]...)
+	cmd.Env = append(os.Environ(), "SIGNALS_ROLE="+name)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	return out.String()
+}
+
+// TestEverySignalArrives: each signal that is passed on ends up in the pipe
+// and does nothing else to the process.
+func TestEverySignalArrives(t *testing.T) {
+	var want strings.Builder
+	for n := 1; n <= highest; n++ {
+		if passedOn(unix.Signal(n)) {
+			want.WriteString(strconv.Itoa(n) + " <nil>\n")
+		}
+	}
+	if got := role(t, "echo"); got != want.String() {
+		t.Errorf("got %q, want %q", got, want.String())
+	}
+	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGTSTP, highest} {
+		if !passedOn(n) {
+			t.Errorf("%v is not passed on", n)
+		}
+	}
+}
+
+// TestNothingIsInherited: a program executed afterwards finds no handler, and
+// what was ignored before is ignored still.
+func TestNothingIsInherited(t *testing.T) {
+	if _, err := os.Stat("/bin/cat"); err != nil {
+		t.Skipf("the program that looks is cat: %v", err)
+	}
+	status := role(t, "exec", "/bin/sh", "-c", `trap "" HUP; exec "$0"`)
+	for name, bit := range map[string]bool{"SigCgt": false, "SigIgn": true} {
+		_, rest, _ := strings.Cut(status, name+":\t")
+		word, _, _ := strings.Cut(rest, "\n")
+		set, err := strconv.ParseUint(word, 16, 64)
+		if err != nil {
+			t.Fatalf("%v in %q", err, status)
+		}
+		if name == "SigCgt" && set != 0 {
+			t.Errorf("handlers are inherited: %x", set)
+		}
+		if got := set&(1<<(unix.SIGHUP-1)) != 0; got != bit {
+			t.Errorf("%s has SIGHUP: %v, want %v", name, got, bit)
+		}
+	}
+}

@@ -1,0 +1,2 @@
+// Package signals lets a command read the signals it gets.
+package signals
