@@ -57,7 +57,8 @@ func (r *Runtime) dir(id string) (string, error) {
 // reserve makes the state directory of a new container and locks it. What a
 // dead create or delete left of nothing is taken over.
 func reserve(ctx context.Context, dir string) (*lock, error) {
-	for range 8 {
+	// Each round that fails is one in which somebody else got ahead.
+	for end := time.Now().Add(lockWait); time.Now().Before(end) && ctx.Err() == nil; {
 		err := os.Mkdir(dir, 0o700)
 		if errors.Is(err, fs.ErrNotExist) {
 			if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
@@ -95,7 +96,7 @@ func reserve(ctx context.Context, dir string) (*lock, error) {
 		}
 		return l, nil
 	}
-	return nil, fmt.Errorf("making the state directory %s: it keeps vanishing", dir)
+	return nil, errors.Join(fmt.Errorf("making the state directory %s: it keeps vanishing", dir), ctx.Err())
 }
 
 func hasState(dir string) bool {
