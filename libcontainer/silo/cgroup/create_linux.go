@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -126,7 +127,7 @@ func (g *Group) make(d *Dir) error {
 	}
 	// A parent that two containers share may vanish with the other one between
 	// our making it and our using it.
-	for range 8 {
+	for end := time.Now().Add(patience); time.Now().Before(end); {
 		for up := d.Made - 1; up > 0; up-- {
 			p := dir
 			for range up {
