@@ -42,7 +42,7 @@ type options struct {
 
 func main() {
 	var o options
-	flag.IntVar(&o.n, "n", 100, "measurements of each runtime")
+	flag.IntVar(&o.n, "n", 250, "measurements of each runtime")
 	flag.IntVar(&o.warm, "warm", 5, "turns before the measuring starts")
 	flag.DurationVar(&o.pause, "pause", 0, "wait before each measurement, for the kernel to end what the one before left")
 	flag.StringVar(&o.what, "what", "run", "comma separated: run, cycle (create+start+delete --force of a sleep), steps (create, start, state, exec, kill, delete)")
