@@ -130,14 +130,17 @@ func (c *child) adopt(pid int) error {
 	return nil
 }
 
-// kill ends the child and reaps it.
+// kill ends the child and reaps it, if it ends in time.
 func (c *child) kill() {
 	if c.born() != nil {
 		c.forget()
 		return
 	}
 	_ = unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
-	_, _ = reap(c.pid)
+	// In a frozen cgroup of v1 it dies when that is thawed, which may be never.
+	if await(context.Background(), c.pidfd, closePatience) == nil {
+		_, _ = reap(c.pid)
+	}
 	c.forget()
 }
 
