@@ -246,6 +246,14 @@ func TestKilledByTheKernel(t *testing.T) {
 			p.ready()
 			r := p.wrun.Run(t, "run", "--bundle", p.Dir, p.id)
 			p.clean("afterwards")
+			if name == "no stack" {
+				// A stack that cannot grow suffices for true where the kernel's
+				// random start leaves it enough of its first pages.
+				if r.Code != 0 && r.Code != 128+int(unix.SIGSEGV) {
+					t.Errorf("exit code %d, stderr %q", r.Code, r.Stderr)
+				}
+				return
+			}
 			if r.Code == 0 {
 				t.Errorf("exit code 0, stderr %q", r.Stderr)
 			}
