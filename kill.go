@@ -18,15 +18,11 @@ func killCommand(in *invocation) *cli.Command {
 			if c.NArg() == 1 {
 				name = "SIGTERM"
 			}
-			sig, err := parseSignal(name)
-			if err != nil {
-				return err
-			}
 			rt, err := in.runtime(c)
 			if err != nil {
 				return err
 			}
-			return rt.Kill(c.Context, c.Args().First(), sig, c.Bool("all"))
+			return rt.Kill(c.Context, c.Args().First(), name, c.Bool("all"))
 		},
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/urfave/cli/v2"
 
+	"wrun/libcontainer"
 	"wrun/libcontainer/bundle"
 )
 
@@ -48,7 +49,7 @@ func updateFlags() []cli.Flag {
 
 // readUpdate returns what the options ask for. All of it is read and checked
 // before the container is looked at.
-func readUpdate(c *cli.Context) (func(*specs.LinuxResources) error, error) {
+func readUpdate(c *cli.Context) (func(*libcontainer.Limits) error, error) {
 	if file := c.String("resources"); file != "" {
 		return readResources(file)
 	}
@@ -60,13 +61,13 @@ func readUpdate(c *cli.Context) (func(*specs.LinuxResources) error, error) {
 			}
 		}
 	}
-	return func(r *specs.LinuxResources) error {
-		*r = *wanted
+	return func(l *libcontainer.Limits) error {
+		*l.Linux = *wanted
 		return nil
 	}, nil
 }
 
-func readResources(file string) (func(*specs.LinuxResources) error, error) {
+func readResources(file string) (func(*libcontainer.Limits) error, error) {
 	in := os.Stdin
 	if file != "-" {
 		f, err := os.Open(file)
@@ -83,5 +84,5 @@ func readResources(file string) (func(*specs.LinuxResources) error, error) {
 	if _, err := bundle.ParseResources(data); err != nil {
 		return nil, err
 	}
-	return func(r *specs.LinuxResources) error { return json.Unmarshal(data, r) }, nil
+	return func(l *libcontainer.Limits) error { return json.Unmarshal(data, l.Linux) }, nil
 }

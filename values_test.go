@@ -9,24 +9,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-func TestParseSignal(t *testing.T) {
-	for s, want := range map[string]int{
-		"9": 9, "99": 99, "0": 0, "TERM": 15, "SIGTERM": 15, "sigterm": 15, "Hup": 1, "KILL": 9, "SIGSYS": 31,
-		"IOT": 6, "POLL": 29, "CLD": 17, "RTMIN": 34, "SIGRTMIN+3": 37, "RTMAX-1": 63, "rtmax": 64,
-	} {
-		if n, err := parseSignal(s); err != nil || n != want {
-			t.Errorf("parseSignal(%q) = %d, %v; want %d", s, n, err, want)
-		}
-	}
-	for _, s := range []string{"", "SIG", "NOSUCH", "SIGSIGTERM", "9x", "RTMIN+31", "RTMIN-1", "RTMAX+1", "RTMIN3"} {
-		if n, err := parseSignal(s); err == nil {
-			t.Errorf("parseSignal(%q) = %d, want an error", s, n)
-		} else if want := `unknown signal "` + s + `"`; err.Error() != want {
-			t.Errorf("parseSignal(%q): %v, want %s", s, err, want)
-		}
-	}
-}
-
 func TestParseSize(t *testing.T) {
 	for s, want := range map[string]int64{
 		"0": 0, "-1": -1, "1": 1, "512m": 512 << 20, "512M": 512 << 20, "1g": 1 << 30, "1GiB": 1 << 30, "1gb": 1 << 30,

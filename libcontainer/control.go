@@ -7,11 +7,18 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// Kill sends a Linux signal number to the container's init, with all to each
-// of its processes. It takes no lock: it must reach a container whose start or
-// pause hangs.
-func (r *Runtime) Kill(ctx context.Context, id string, sig int, all bool) error {
+// Kill sends a signal, by name or number as the container's operating system
+// has it, to the container's init, with all to each of its processes. It takes
+// no lock: it must reach a container whose start or pause hangs.
+func (r *Runtime) Kill(ctx context.Context, id, signal string, all bool) error {
+	if err := signalSomewhere(signal); err != nil {
+		return err
+	}
 	c, err := r.find(ctx, id)
+	if err != nil {
+		return err
+	}
+	sig, err := ParseSignal(c.facts.Isolation.OS, signal)
 	if err != nil {
 		return err
 	}
@@ -62,22 +69,59 @@ func (r *Runtime) Resume(ctx context.Context, id string) error {
 
 // Update changes limits of a living container. edit gets an empty set to fill
 // in; what it leaves nil stays as it is.
-func (r *Runtime) Update(ctx context.Context, id string, edit func(*specs.LinuxResources) error) error {
+func (r *Runtime) Update(ctx context.Context, id string, edit func(*Limits) error) error {
 	c, err := r.held(ctx, id, exclusive, opUpdate)
 	if err != nil {
 		return err
 	}
 	defer c.lock.release()
-	u, ok := c.sys.(Updater)
-	if !ok {
+	update, limits := updater(c)
+	if update == nil {
 		return ErrUnsupported
 	}
-	var limits specs.LinuxResources
-	if err := edit(&limits); err != nil {
+	if err := edit(limits); err != nil {
 		return err
 	}
 	// Also after a failure: the host may have come half way.
-	err = u.Update(ctx, &limits)
+	err = update(ctx)
 	c.keep()
 	return errors.Join(err, save(c.dir, c.facts))
+}
+
+// updater pairs an empty set of limits with the host's way to apply it; nil
+// when it has none.
+func updater(c *container) (func(context.Context) error, *Limits) {
+	if c.facts.Isolation.OS == "windows" {
+		l := &Limits{Windows: new(specs.WindowsResources)}
+		if u, ok := c.sys.(WindowsUpdater); ok {
+			return func(ctx context.Context) error { return u.UpdateWindows(ctx, l.Windows) }, l
+		}
+		return nil, nil
+	}
+	l := &Limits{Linux: new(specs.LinuxResources)}
+	if u, ok := c.sys.(Updater); ok {
+		return func(ctx context.Context) error { return u.Update(ctx, l.Linux) }, l
+	}
+	return nil, nil
+}
+
+// Resize changes the size, in characters, of the terminal of a process of the
+// container: one that Processes lists, or the init process for pid 0 and for
+// the state's pid.
+func (r *Runtime) Resize(ctx context.Context, id string, pid int, width, height uint16) error {
+	c, err := r.find(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := c.allow(opResize); err != nil {
+		return err
+	}
+	s, ok := c.sys.(Resizer)
+	if !ok {
+		return ErrUnsupported
+	}
+	if pid == c.sys.Pid() {
+		pid = 0
+	}
+	return s.Resize(ctx, pid, width, height)
 }

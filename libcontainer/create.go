@@ -48,6 +48,11 @@ func (r *Runtime) prepare(id string, o CreateOptions) (*Config, *bundle.Bundle, 
 		NoNewKeyring:  o.NoNewKeyring,
 		SystemdCgroup: r.SystemdCgroup,
 		Rootless:      r.Rootless,
+		Owner:         r.Owner,
+		MonitorLog:    o.MonitorLog,
+		VMLog:         o.VMLog,
+		VMConsole:     o.VMConsole,
+		VM:            o.VM,
 		Warn:          r.warn,
 	}, b, nil
 }

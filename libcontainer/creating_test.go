@@ -38,7 +38,7 @@ func TestWhileCreating(t *testing.T) {
 		t.Errorf("create: %v", err)
 	}
 	for _, all := range []bool{false, true} {
-		if err := r.Kill(ctx, "c1", 9, all); !errors.Is(err, libcontainer.ErrNotRunning) {
+		if err := r.Kill(ctx, "c1", "9", all); !errors.Is(err, libcontainer.ErrNotRunning) {
 			t.Errorf("kill, all %v: %v", all, err)
 		}
 	}

@@ -30,7 +30,7 @@ func life(r *rig, o libcontainer.CreateOptions, pidFile string) error {
 	if _, err := r.Exec(ctx, "c1", libcontainer.ExecOptions{Process: own, PidFile: pidFile + "2"}); err != nil {
 		return err
 	}
-	if err := r.Kill(ctx, "c1", 9, true); err != nil {
+	if err := r.Kill(ctx, "c1", "9", true); err != nil {
 		return err
 	}
 	return r.Delete(ctx, "c1", false)

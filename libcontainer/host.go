@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"os"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -27,22 +28,25 @@ type Handle = json.RawMessage
 // System is one container as its host sees it.
 type System interface {
 	// Pid is the host process that lives as long as the container and ends
-	// with its exit code; 0 when none was made yet.
+	// with its exit code; 0 when none was made yet. It is the container's first
+	// process, or where that is none of the host's, or not yet there, a monitor.
 	Pid() int
 	// Live observes; it never remembers.
 	Live(ctx context.Context) (Live, error)
 	// Start releases the parked program and returns once it runs. A program
 	// that cannot be executed is an error of Start.
 	Start(ctx context.Context) error
-	// Signal sends sig (a Linux signal number) to the init process, or with all to
-	// every process of the container. ErrNotRunning when there is none.
+	// Signal sends sig, a number of the bundle's operating system (ParseSignal),
+	// to the init process, or with all to every process of the container.
+	// ErrNotRunning when there is none.
 	Signal(ctx context.Context, sig int, all bool) error
 	// Exec starts a further process and returns once it runs.
 	Exec(ctx context.Context, p *Exec, io Stdio) (Process, error)
 	// Wait blocks until the init process ends and returns its exit code
 	// (128+n after signal n). Only the process that called Create may wait.
 	Wait(ctx context.Context) (int, error)
-	// Processes lists host process ids, init first.
+	// Processes lists process ids, init first: the host's where its kernel is
+	// the container's, the utility VM's otherwise.
 	Processes(ctx context.Context) ([]int, error)
 	// Close kills what still runs, waits for its end and removes everything
 	// the host made. It is idempotent and works on remains.
@@ -58,6 +62,32 @@ type Pauser interface {
 // Updater changes limits of a living container. Fields that are nil stay.
 type Updater interface {
 	Update(ctx context.Context, r *specs.LinuxResources) error
+}
+
+// WindowsUpdater is Updater for a Windows bundle.
+type WindowsUpdater interface {
+	UpdateWindows(ctx context.Context, r *specs.WindowsResources) error
+}
+
+// Resizer changes the size of the terminal of a process: of one of Processes,
+// or of the init process for pid 0. In characters.
+type Resizer interface {
+	Resize(ctx context.Context, pid int, width, height uint16) error
+}
+
+// Tabler describes the container's processes, where no ps of the host can.
+type Tabler interface {
+	ProcessTable(ctx context.Context) ([]ProcessInfo, error)
+}
+
+// ProcessInfo is one process as its own kernel describes it.
+type ProcessInfo struct {
+	Pid     int           `json:"pid"`
+	Image   string        `json:"image"` // the program's file name
+	Created time.Time     `json:"created"`
+	User    time.Duration `json:"userTime"`   // CPU time, ns
+	Kernel  time.Duration `json:"kernelTime"` // CPU time, ns
+	Memory  uint64        `json:"memory"`     // committed, bytes
 }
 
 // Keeper is a System whose handle may say more than what was recorded last:
@@ -98,6 +128,10 @@ type Live struct {
 	Exists  bool // the init process is there and no zombie
 	Started bool // it has left the start gate: the user program runs
 	Paused  bool
+
+	Exited   bool   // the exit code is known
+	ExitCode uint32 // all 32 bits of it, which a Windows program may use
+	Init     int    // the first process among Processes, when Pid is not in it; 0 before Start
 }
 
 // Config is all a host needs to create a container.
@@ -112,6 +146,12 @@ type Config struct {
 	NoNewKeyring  bool
 	SystemdCgroup bool
 	Rootless      bool
+
+	Owner      string // who made it, for hosts whose service shows that
+	MonitorLog string // file or pipe of the monitor's log, "" none
+	VMLog      string // the same of the utility VM
+	VMConsole  string // named pipe for the utility VM's first serial port, "" none
+	VM         string // id of the container whose utility VM is to be shared, "" the annotations say
 
 	// Run says that the caller starts the container at once: Create may return
 	// before the container is parked, and what goes wrong then is Start's error.

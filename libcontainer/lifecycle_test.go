@@ -54,17 +54,17 @@ func TestLifecycle(t *testing.T) {
 	r.status("c1", specs.StateRunning)
 
 	limit := int64(5)
-	r.ok("update", r.Update(ctx, "c1", func(l *specs.LinuxResources) error {
-		if !reflect.DeepEqual(l, &specs.LinuxResources{}) {
+	r.ok("update", r.Update(ctx, "c1", func(l *libcontainer.Limits) error {
+		if !reflect.DeepEqual(l, &libcontainer.Limits{Linux: &specs.LinuxResources{}}) {
 			t.Errorf("update starts from %+v", l)
 		}
-		l.Pids = &specs.LinuxPids{Limit: &limit}
+		l.Linux.Pids = &specs.LinuxPids{Limit: &limit}
 		return nil
 	}))
 	if u := r.fake.Updates(); len(u) != 1 || *u[0].Pids.Limit != 5 {
 		t.Errorf("the host was told %v", u)
 	}
-	if err := r.Update(ctx, "c1", func(*specs.LinuxResources) error { return errInjected }); !errors.Is(err, errInjected) || len(r.fake.Updates()) != 1 {
+	if err := r.Update(ctx, "c1", func(*libcontainer.Limits) error { return errInjected }); !errors.Is(err, errInjected) || len(r.fake.Updates()) != 1 {
 		t.Errorf("refused update: %v", err)
 	}
 	if v, err := r.Stats(ctx, "c1"); err != nil || v == nil {
@@ -77,10 +77,10 @@ func TestLifecycle(t *testing.T) {
 	r.stopped("c1")
 	before, err := r.State(ctx, "c1")
 	r.ok("state", err)
-	if err := r.Kill(ctx, "c1", 15, false); !errors.Is(err, libcontainer.ErrNotRunning) {
+	if err := r.Kill(ctx, "c1", "15", false); !errors.Is(err, libcontainer.ErrNotRunning) {
 		t.Errorf("kill stopped: %v", err)
 	}
-	r.ok("kill --all stopped", r.Kill(ctx, "c1", 9, true))
+	r.ok("kill --all stopped", r.Kill(ctx, "c1", "9", true))
 	if after, err := r.State(ctx, "c1"); err != nil || !reflect.DeepEqual(before, after) {
 		t.Errorf("kill of a stopped container changed its state: %+v, %v", after, err)
 	}
@@ -108,7 +108,7 @@ func TestUnknownContainer(t *testing.T) {
 	_, execErr := r.Exec(ctx, "c1", libcontainer.ExecOptions{})
 	for what, err := range map[string]error{
 		"state": stateErr, "ps": psErr, "stats": statsErr, "exec": execErr,
-		"start": r.Start(ctx, "c1"), "kill": r.Kill(ctx, "c1", 9, false), "kill --all": r.Kill(ctx, "c1", 9, true),
+		"start": r.Start(ctx, "c1"), "kill": r.Kill(ctx, "c1", "9", false), "kill --all": r.Kill(ctx, "c1", "9", true),
 		"delete": r.Delete(ctx, "c1", false), "pause": r.Pause(ctx, "c1"), "resume": r.Resume(ctx, "c1"),
 		"update": r.Update(ctx, "c1", nil),
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path/filepath"
+	"strconv"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -19,7 +20,19 @@ func (r *Runtime) State(ctx context.Context, id string) (*specs.State, error) {
 	if err != nil {
 		return nil, err
 	}
-	return c.facts.state(c.status, c.pid()), nil
+	return c.state(), nil
+}
+
+// state is the OCI state with what the host observed about the program.
+func (c *container) state() *specs.State {
+	s := c.facts.state(c.status, c.pid())
+	if c.live.Exited && c.status == specs.StateStopped {
+		s.Annotations[AnnotationExitCode] = strconv.FormatUint(uint64(c.live.ExitCode), 10)
+	}
+	if c.live.Init != 0 {
+		s.Annotations[AnnotationInit] = strconv.Itoa(c.live.Init)
+	}
+	return s
 }
 
 // List is all containers under the root, ordered by id. One that cannot be
@@ -56,7 +69,7 @@ func (r *Runtime) Summary(ctx context.Context, id string) (Summary, error) {
 	case err != nil:
 		return Summary{}, err
 	default:
-		state = c.facts.state(c.status, c.pid())
+		state = c.state()
 		created, rootfs = c.facts.Created, c.facts.Rootfs
 	}
 	return Summary{
@@ -87,6 +100,27 @@ func (r *Runtime) Processes(ctx context.Context, id string) ([]int, error) {
 		return []int{}, nil
 	}
 	return pids, err
+}
+
+// ProcessTable describes the processes of container id where no ps of the host
+// can: ErrUnsupported where one can.
+func (r *Runtime) ProcessTable(ctx context.Context, id string) ([]ProcessInfo, error) {
+	c, err := r.find(ctx, id)
+	if err != nil {
+		return nil, err
+	}
+	t, ok := c.sys.(Tabler)
+	switch {
+	case c.pid() == 0:
+		return []ProcessInfo{}, nil
+	case !ok:
+		return nil, ErrUnsupported
+	}
+	table, err := t.ProcessTable(ctx)
+	if errors.Is(err, ErrNotRunning) { // it ended in between
+		return []ProcessInfo{}, nil
+	}
+	return table, err
 }
 
 // Stats is the resource usage of container id: a value that marshals in the

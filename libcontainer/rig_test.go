@@ -114,7 +114,7 @@ func (r *rig) status(id string, want specs.ContainerState) {
 // stopped waits for the end of init: the fake's programs end by themselves.
 func (r *rig) stopped(id string) {
 	r.Helper()
-	r.ok("kill", r.Kill(r.Context(), id, 9, false))
+	r.ok("kill", r.Kill(r.Context(), id, "9", false))
 	r.status(id, specs.StateStopped)
 }
 

@@ -17,6 +17,8 @@ const StatusPaused specs.ContainerState = "paused"
 const (
 	AnnotationIsolation = "org.wrun.isolation" // silo | uvm
 	AnnotationHost      = "org.wrun.host"      // linux | windows
+	AnnotationExitCode  = "org.wrun.exit-code" // of a stopped container, where the host keeps it: 0 to 4294967295
+	AnnotationInit      = "org.wrun.init-pid"  // the first process as ps lists it, where the state's pid is a monitor's
 )
 
 // Runtime is the state root plus the hosts: what every command works with. It
@@ -27,6 +29,7 @@ type Runtime struct {
 	Warn          func(format string, args ...any)
 	SystemdCgroup bool
 	Rootless      bool
+	Owner         string // who makes containers, for hosts whose service shows that
 }
 
 // CreateOptions are the choices a caller has beside the bundle.
@@ -35,6 +38,10 @@ type CreateOptions struct {
 	PidFile      string
 	NoPivot      bool
 	NoNewKeyring bool
+	MonitorLog   string // these as in Config
+	VMLog        string
+	VMConsole    string
+	VM           string
 	Stdio        Stdio
 	// Streams, when set, is asked for the Stdio once the process is known (its
 	// terminal flag decides what a caller has to bring) and before anything is
@@ -65,6 +72,13 @@ type ExecOptions struct {
 	Stdio        Stdio
 	Streams      func(terminal bool) (Stdio, error) // as in CreateOptions
 	Started      func(Process)
+}
+
+// Limits are what Update changes. The bundle's operating system decides which
+// of the two is there to be filled in.
+type Limits struct {
+	Linux   *specs.LinuxResources
+	Windows *specs.WindowsResources
 }
 
 // Summary is one line of List, in the shape of `runc list --format json`.

@@ -46,6 +46,7 @@ const (
 	opResume
 	opUpdate
 	opStats
+	opResize
 	operations // how many there are
 )
 
@@ -84,6 +85,7 @@ var transitions = [operations][5]string{
 	opResume:           {notPaused, notPaused, notPaused, yes, notPaused},
 	opUpdate:           {notRunning, yes, yes, yes, notRunning},
 	opStats:            {notRunning, yes, yes, yes, notRunning},
+	opResize:           {notRunning, notRunning, yes, yes, notRunning},
 }
 
 // refuse returns nil when op is allowed on container id in status s.

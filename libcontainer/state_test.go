@@ -45,6 +45,7 @@ func TestTransitions(t *testing.T) {
 		opResume: {"creating": thawed, "created": thawed, "running": thawed, "stopped": thawed},
 		opUpdate: {"creating": gone, "stopped": gone},
 		opStats:  {"creating": gone, "stopped": gone},
+		opResize: {"creating": gone, "created": gone, "stopped": gone},
 	}
 	if len(want) != int(operations) {
 		t.Fatalf("%d operations here, %d in the table", len(want), operations)
