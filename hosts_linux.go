@@ -24,6 +24,9 @@ func hostFor(i libcontainer.Isolation) (libcontainer.Host, error) {
 	return silo.New(), nil
 }
 
+// defaultIsolation is what a container runs in unless it is told.
+func defaultIsolation() string { return "process" }
+
 // defaultRoot is a directory that a boot empties: state is void after one.
 func defaultRoot() string {
 	if os.Geteuid() != 0 {

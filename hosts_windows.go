@@ -8,11 +8,19 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go/features"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/hcs"
+	"wrun/libcontainer/winver"
 )
 
-// hostFor says which host serves which isolation on Windows.
+// hostFor says which host serves which isolation on Windows: the Host Compute
+// Service all of them.
 func hostFor(i libcontainer.Isolation) (libcontainer.Host, error) {
-	return nil, fmt.Errorf("no host for a %s bundle in a %s on windows yet", i.OS, i.Kind)
+	if i.OS == "linux" && i.Kind == libcontainer.Silo {
+		return nil, libcontainer.WithHint(
+			fmt.Errorf("a Linux bundle cannot share the kernel of a Windows host: process isolation is impossible (%s)", i.Reason),
+			`add "hyperv": {} to the windows section for a utility VM with a Linux kernel`)
+	}
+	return hcs.New(), nil
 }
 
 func defaultRoot() string {
@@ -22,6 +30,13 @@ func defaultRoot() string {
 	}
 	return filepath.Join(dir, "wrun")
 }
+
+// defaultIsolation is what this Windows runs a container in unless it is told:
+// "process" on Server, "hyperv" on client, as Docker has it.
+func defaultIsolation() string { return winver.DefaultIsolation(hcs.Version()) }
+
+// monitor is the whole life of a container's resident process.
+func monitor(file string, ready, creator uintptr) int { return hcs.Monitor(file, ready, creator) }
 
 // addHostFeatures adds nothing: features.md has no object for Windows.
 func addHostFeatures(*features.Features) {}

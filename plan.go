@@ -5,6 +5,7 @@ import (
 	"runtime"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/hcsdoc"
 	"wrun/libcontainer/silo"
 )
 
@@ -20,8 +21,19 @@ func planText(cfg *libcontainer.Config) (string, error) {
 
 // hostPlan is the host's own plan. Each kind of isolation plugs in here.
 func hostPlan(cfg *libcontainer.Config) (string, error) {
-	if i := cfg.Isolation; i.Kind == libcontainer.Silo && i.OS == "linux" {
+	i := cfg.Isolation
+	if i.Host == "windows" {
+		// Which bundle and host go together its own hosts say.
+		if _, err := hostFor(i); err != nil {
+			return "", err
+		}
+	}
+	switch {
+	case i.OS == "linux" && i.Host != "windows" && i.Kind == libcontainer.Silo:
 		return silo.Preview(cfg, runtime.GOARCH)
+	case i.OS == "windows" || i.Host == "windows":
+		return hcsdoc.Preview(hcsdoc.PreviewConfig{ID: cfg.ID, Owner: cfg.Owner, Spec: cfg.Spec,
+			OS: i.OS, HyperV: i.Kind == libcontainer.UVM, CPUs: runtime.NumCPU()})
 	}
 	return "", nil
 }

@@ -70,10 +70,10 @@ func execSignal(b *bench) {
 	if err != nil {
 		b.Fatalf("exec: %v", err)
 	}
-	if err := p.Signal(15); err != nil {
+	if err := p.Signal(b.term()); err != nil {
 		b.Errorf("signal: %v", err)
 	}
-	if code, err := p.Wait(b.ctx); err != nil || code != 128+15 {
+	if code, err := p.Wait(b.ctx); err != nil || code != b.terminated() {
 		b.Errorf("code %d, %v", code, err)
 	}
 	if l := m.live(); !l.Exists {
@@ -92,8 +92,15 @@ func processes(b *bench) {
 	if err != nil {
 		b.Fatalf("processes: %v", err)
 	}
-	if len(pids) != 2 || pids[0] != m.Pid() || !slices.Contains(pids, p.Pid()) {
-		b.Errorf("processes %v, want init %d first, then %d", pids, m.Pid(), p.Pid())
+	init := m.Pid()
+	if b.Monitored {
+		if slices.Contains(pids, init) {
+			b.Errorf("the monitor %d is among the processes %v", init, pids)
+		}
+		init = m.live().Init
+	}
+	if len(pids) != 2 || pids[0] != init || !slices.Contains(pids, p.Pid()) {
+		b.Errorf("processes %v, want init %d first, then %d", pids, init, p.Pid())
 	}
 }
 
@@ -156,6 +163,20 @@ func pauseParked(b *bench) {
 func update(b *bench) {
 	m := b.started("sleep", "1000")
 	defer m.close()
+	if b.Windows != nil {
+		u, ok := m.System.(libcontainer.WindowsUpdater)
+		if !ok {
+			b.Skip("this host has no limits to change")
+		}
+		if err := u.UpdateWindows(b.ctx, &specs.WindowsResources{}); err != nil {
+			b.Errorf("an update of nothing: %v", err)
+		}
+		limit := uint64(256 << 20)
+		if err := u.UpdateWindows(b.ctx, &specs.WindowsResources{Memory: &specs.WindowsMemoryResources{Limit: &limit}}); err != nil {
+			b.Errorf("update: %v", err)
+		}
+		return
+	}
 	u, ok := m.System.(libcontainer.Updater)
 	if !ok {
 		b.Skip("this host has no limits to change")

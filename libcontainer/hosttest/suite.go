@@ -29,9 +29,43 @@ type Setup struct {
 	// suite: nil or empty once all are closed. May be nil: then only the
 	// System's own word is taken.
 	Left func() []string
+	// Windows says that the containers are Windows': signals are console control
+	// events, and the exit codes of ended programs are the system's own.
+	Windows *Windows
+	// Monitored says that Pid is a monitor's and not among Processes.
+	Monitored bool
 	// Lacks gives the reason for what this machine cannot do; keys are the
 	// subtests' names. Such a subtest is skipped with the reason.
 	Lacks map[string]string
+}
+
+// Windows is how a Windows container's processes end.
+type Windows struct {
+	Killed     int // exit code of a process after signal 9
+	Terminated int // of one that does not handle CtrlShutdown
+}
+
+// term is the signal that asks a program to end.
+func (s *Setup) term() int {
+	if s.Windows != nil {
+		return libcontainer.CtrlShutdown
+	}
+	return 15
+}
+
+// killed and terminated are the exit codes after signal 9 and after term.
+func (s *Setup) killed() int {
+	if s.Windows != nil {
+		return s.Windows.Killed
+	}
+	return 128 + 9
+}
+
+func (s *Setup) terminated() int {
+	if s.Windows != nil {
+		return s.Windows.Terminated
+	}
+	return 128 + 15
 }
 
 // Run holds the host against the contract in libcontainer's host.go.

@@ -121,6 +121,8 @@ const (
 	runtimeSpec  = "github.com/opencontainers/runtime-spec"
 	runtimeTools = "github.com/opencontainers/runtime-tools"
 	cli          = "github.com/urfave/cli/v2"
+	hcsshim      = "github.com/Microsoft/hcsshim"
+	winio        = "github.com/Microsoft/go-winio"
 )
 
 // hosts are the rooms that only hosts_*.go may name.
@@ -130,10 +132,14 @@ var hosts = []string{"wrun/libcontainer/silo", "wrun/libcontainer/uvm", "wrun/li
 func fence(p, name string) string {
 	dir, base := path.Dir(p), path.Base(p)
 	switch {
+	case name == "net" && dir == "libcontainer/hcs":
+		return "" // its pipes are go-winio's, which is made of net
 	case under(name, "net", "net/http", "text/template", "html", "regexp", "crypto", "log", "os/user"):
 		return "its initialisation would cost every call of wrun"
-	case under(name, "golang.org/x/sys/windows") && base != "store_windows.go" && !under(dir, "libcontainer/hcs"):
-		return "only store_windows.go and hcs talk to Windows"
+	case under(name, "golang.org/x/sys/windows") && base != "store_windows.go" && p != "terminal_windows.go" && !under(dir, "libcontainer/hcs"):
+		return "only store_windows.go, terminal_windows.go and hcs talk to Windows"
+	case under(name, hcsshim, winio, "github.com/sirupsen/logrus") && (dir != "libcontainer/hcs" || !strings.HasSuffix(base, "_windows.go")):
+		return "only the host on Windows links hcsshim and go-winio (ADR 0009)"
 	case under(name, runtimeTools):
 		if p != "template.go" || name != runtimeTools+"/generate" {
 			return "only the template of wrun spec is generated (ADR 0005)"
@@ -141,11 +147,11 @@ func fence(p, name string) string {
 	case dir == ".":
 		switch {
 		// plan.go shows what a start would do, on any operating system: it
-		// uses the pure half of silo.
+		// uses the pure half of silo, and hcsdoc, which is no host.
 		case under(name, hosts...) && !strings.HasPrefix(base, "hosts_") && base != "plan.go":
 			return "only hosts_*.go knows which hosts there are"
-		case !standard(name) && !under(name, "wrun/libcontainer", runtimeSpec, cli, "golang.org/x/sys/unix"):
-			return "the product depends on runtime-spec, runtime-tools' generate, cli/v2 and x/sys"
+		case !standard(name) && !under(name, "wrun/libcontainer", runtimeSpec, cli, "golang.org/x/sys"):
+			return "the product depends on runtime-spec, runtime-tools' generate, cli/v2 and x/sys, on Windows on hcsshim and go-winio"
 		}
 	case dir == "libcontainer":
 		if !standard(name) && !under(name, runtimeSpec, "wrun/libcontainer/bundle") &&
@@ -155,6 +161,23 @@ func fence(p, name string) string {
 	case under(dir, "libcontainer/bundle"):
 		if !standard(name) && !under(name, runtimeSpec) {
 			return "reading a bundle needs no other room"
+		}
+	case dir == "libcontainer/winver":
+		if !standard(name) {
+			return "versions are numbers and a rule"
+		}
+	case dir == "libcontainer/hcsdoc":
+		if !standard(name) && !under(name, runtimeSpec) || slices.Contains([]string{"os", "syscall", "os/exec"}, name) {
+			return "a document is a value in and bytes out"
+		}
+	case dir == "libcontainer/hcs/computecore":
+		if under(name, "wrun") {
+			return "bindings know nothing of containers"
+		}
+	case dir == "libcontainer/hcs":
+		if under(name, "wrun") && !under(name, "wrun/libcontainer") || under(name, cli) ||
+			under(name, "wrun/libcontainer/silo", "wrun/libcontainer/uvm", "wrun/libcontainer/wine") {
+			return "a host knows the core and its own parts, not other hosts and no command line"
 		}
 	case dir == "libcontainer/silo/seccomp":
 		if !slices.Contains([]string{"cmp", "fmt", "slices"}, name) && !under(name, runtimeSpec) {
@@ -203,7 +226,7 @@ func TestImports(t *testing.T) {
 func TestFenceHolds(t *testing.T) {
 	for _, tt := range []struct{ file, name string }{
 		{"start.go", "wrun/libcontainer/silo"},
-		{"start.go", "github.com/sirupsen/logrus"},
+		{"start.go", "github.com/sirupsen/logrus"}, {"libcontainer/start.go", "github.com/sirupsen/logrus"},
 		{"start.go", runtimeTools + "/generate"},
 		{"template.go", runtimeTools + "/validate"},
 		{"libcontainer/bundle/check.go", runtimeTools + "/generate"},
@@ -217,6 +240,10 @@ func TestFenceHolds(t *testing.T) {
 		{"libcontainer/silo/host_linux.go", "wrun/libcontainer/uvm"},
 		{"libcontainer/silo/host_linux.go", "golang.org/x/sys/windows"},
 		{"libcontainer/silo/cgroup/group.go", "wrun/libcontainer"},
+		{"libcontainer/hcs/handle.go", hcsshim}, {"libcontainer/start.go", winio}, {"main.go", hcsshim + "/hcn"},
+		{"libcontainer/hcs/host_windows.go", "wrun/libcontainer/silo"}, {"libcontainer/hcs/host_windows.go", cli},
+		{"libcontainer/hcs/computecore/call.go", "wrun/libcontainer"}, {"libcontainer/hcsdoc/attach.go", "os"},
+		{"libcontainer/hcsdoc/attach.go", "wrun/libcontainer"}, {"libcontainer/winver/winver.go", runtimeSpec},
 		{"main.go", "net/http"}, {"main.go", "regexp"}, {"libcontainer/hooks.go", "log"},
 	} {
 		if fence(tt.file, tt.name) == "" {
@@ -231,7 +258,7 @@ func TestDependencies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := []string{runtimeSpec, runtimeTools, cli, "golang.org/x/sys", "github.com/rogpeppe/go-internal"}
+	allowed := []string{runtimeSpec, runtimeTools, cli, "golang.org/x/sys", "github.com/rogpeppe/go-internal", hcsshim, winio, "github.com/sirupsen/logrus"}
 	seen := 0
 	for line := range strings.Lines(string(data)) {
 		words := strings.Fields(line)

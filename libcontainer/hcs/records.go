@@ -1,0 +1,80 @@
+package hcs
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// The monitor and the commands share a few files in the container's state
+// directory. Each is written once, whole, and read by anybody.
+const (
+	orderFile    = "monitor.json" // order: what the monitor is for
+	documentFile = "system.json"  // the compute system's document, as the service got it
+	gateFile     = "gate.json"    // monitor: who it is
+	initFile     = "init.json"    // program: the init process was made
+	exitFile     = "exit.json"    // ending: it has ended
+)
+
+// order is what a monitor needs to know, written before it is started.
+type order struct {
+	System  string          `json:"system"`
+	API     string          `json:"api"`
+	OS      string          `json:"os"`
+	Pipe    string          `json:"pipe,omitempty"` // "" for a process of exec: nobody calls
+	Process json.RawMessage `json:"process"`        // parameters as the service takes them
+	Program string          `json:"program"`        // for messages
+	Exec    bool            `json:"exec"`
+	Silo    bool            `json:"silo"`
+	Log     string          `json:"log,omitempty"`
+}
+
+// program is the init process.
+type program struct {
+	Pid int `json:"pid"` // as the container's kernel counts
+}
+
+// ending is how the init process ended.
+type ending struct {
+	Code uint32 `json:"code"`
+	Why  string `json:"why,omitempty"` // where there was no exit code: the service's word
+}
+
+func writeRecord(dir, name string, v any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // a document goes to the service as it was made
+	err := e.Encode(v)
+	if err != nil {
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	file := filepath.Join(dir, name)
+	tmp := file + ".new"
+	if err = os.WriteFile(tmp, b.Bytes(), 0o600); err == nil {
+		err = os.Rename(tmp, file)
+	}
+	if err != nil {
+		_ = os.Remove(tmp)
+		return fmt.Errorf("writing %s: %w", name, err)
+	}
+	return nil
+}
+
+// readRecord answers false when there is no such record.
+func readRecord(dir, name string, v any) (bool, error) {
+	data, err := os.ReadFile(filepath.Join(dir, name))
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		err = json.Unmarshal(data, v)
+	}
+	if err != nil {
+		return false, fmt.Errorf("reading %s: %w", filepath.Join(dir, name), err)
+	}
+	return true, nil
+}

@@ -1,0 +1,33 @@
+//go:build !wrunfault
+
+package hcs
+
+import "time"
+
+// How long wrun waits for what. waits_fault.go has the same, shortened, for
+// tests of what happens then.
+const (
+	// callWait bounds one call of the service.
+	callWait = 2 * time.Minute
+	// answerWait bounds everything that a monitor does on request. Starting a
+	// utility VM is the longest of it.
+	answerWait = 5 * time.Minute
+	// dialWait is for the moment in which all instances of a monitor's pipe are
+	// taken.
+	dialWait = 10 * time.Second
+	// readyWait bounds what a monitor does before it answers its creator: one
+	// call of the service, where it is for exec.
+	readyWait = callWait + dialWait
+	// shutdownWait is what the rest of a container gets to write its registry
+	// and end its services, once its first process has ended.
+	shutdownWait = 30 * time.Second
+	// terminateWait bounds the harder way.
+	terminateWait = 30 * time.Second
+	// drainWait is for output that is on its way when all writers are gone.
+	drainWait = 10 * time.Second
+	// execDrain is shorter: children of a further process may stay and keep its
+	// streams, in a container that lives on.
+	execDrain = 500 * time.Millisecond
+	// lockWait is for other wruns that mount layers or change the same VM.
+	lockWait = time.Minute
+)
