@@ -17,17 +17,25 @@ BUILD := CGO_ENABLED=0 $(GO) build -trimpath -tags $(TAGS) -ldflags '$(LDFLAGS)'
 # With a version of its own, so that the product's go.mod does not list it.
 LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 
-.PHONY: all build demo test check lint conformance bench cross fuzz fmt setup clean help
+# What benchmarks and the conformance table need, of all that tests/setup.sh installs.
+PEERS := runc crun busybox-static procps
+
+.PHONY: all build windows demo test check lint conformance bench cross fuzz fmt setup clean help
 
 all: build
 
 build: ## bin/wrun, one static binary
 	$(BUILD) -o bin/wrun .
 
+windows: ## bin/windows-amd64/wrun.exe, and for arm64; their resources are in the rsrc_windows_*.syso
+	@set -e; for arch in amd64 arm64; do \
+		GOOS=windows GOARCH=$$arch $(BUILD) -o bin/windows-$$arch/ .; \
+	done
+
 demo: build ## a container's life, call by call, checked (root)
 	examples/demo.sh
 
-setup: ## the Debian packages that tests compare wrun with (root)
+setup: ## the Debian packages that tests compare wrun with, Wine to run wrun.exe (root)
 	sh tests/setup.sh
 
 test: ## everything this machine can run, and what it cannot and why
@@ -41,11 +49,11 @@ lint: ## golangci-lint; its first run builds it, for minutes
 	cd tests/oci && $(LINT) run --config ../../.golangci.yml ./...
 
 conformance: ## runtime-tools on wrun, runc and crun in one table, docs/conformance.md (root)
-	sh tests/setup.sh
+	sh tests/setup.sh $(PEERS)
 	cd tests/oci && $(GO) run ./conformance -record ../../docs/conformance.md
 
 bench: build ## wrun against crun and runc, alternating (root)
-	sh tests/setup.sh
+	sh tests/setup.sh $(PEERS)
 	WRUN=$${WRUN:-bin/wrun} $(GO) run ./tests/bench
 
 cross: ## builds and vets for each platform

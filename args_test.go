@@ -110,6 +110,14 @@ func TestEngineCalls(t *testing.T) {
 		{"--rootless state ID", "state", "ID", with(nil, "rootless", "true")},
 		{"--rootless auto state ID", "state", "ID", with(nil, "rootless", "auto")},
 		{"--criu /usr/sbin/criu state ID", "state", "ID", nil},
+		// hcsshim's pkg/go-runhcs, as far as it is the same on every system.
+		{"--debug --log /l --log-format json --owner containerd --root default state ID", "state", "ID", with(nil, "owner", "containerd", "root", "default", "debug", "true")},
+		{"list --format=json", "list", "", with(nil, "format", "json", "owner", "wrun")},
+		{"ps --format=json ID", "ps", "ID", with(nil, "format", "json")},
+		{"kill ID ", "kill", "ID", nil},
+		{"resize-tty ID 80 25", "resize-tty", "ID 80 25", with(nil, "pid", "0")},
+		{"resize-tty --pid 7 ID 80 25", "resize-tty", "ID 80 25", with(nil, "pid", "7")},
+		{"update --cpu-shares 5 ID", "update", "ID", with(nil, "cpu-share", "5")},
 		{"spec --bundle /b --rootless --os linux --isolation hyperv", "spec", "", with(nil, "bundle", "/b", "rootless", "true", "os", "linux", "isolation", "hyperv")},
 	}
 	for _, tt := range tests {
@@ -147,15 +155,17 @@ func TestCommandsAreDistinct(t *testing.T) {
 	in := &invocation{}
 	app := &cli.App{Name: "wrun"}
 	in.addAll(app)
+	all := allCommands()
 	for i, c := range app.Commands {
-		if c.Name != commands[i].name {
-			t.Errorf("command %q is in the table as %q", c.Name, commands[i].name)
+		if c.Name != all[i].name {
+			t.Errorf("command %q is in the table as %q", c.Name, all[i].name)
 		}
 		if c.Usage == "" || c.Action == nil {
 			t.Errorf("command %s has no usage or no action", c.Name)
 		}
 	}
-	if !slices.IsSortedFunc(app.Commands, func(a, b *cli.Command) int { return strings.Compare(a.Name, b.Name) }) {
+	shown := slices.DeleteFunc(app.Commands, func(c *cli.Command) bool { return c.Hidden })
+	if !slices.IsSortedFunc(shown, func(a, b *cli.Command) int { return strings.Compare(a.Name, b.Name) }) {
 		t.Error("the help is not in order")
 	}
 }

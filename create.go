@@ -44,7 +44,7 @@ func createCommand(in *invocation) *cli.Command {
 
 // createFlags are what create and run have in common.
 func createFlags() []cli.Flag {
-	return []cli.Flag{
+	return append(runhcsFlags(), []cli.Flag{
 		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "directory of the bundle (default: the working directory)"},
 		&cli.StringFlag{Name: "pid-file", Usage: "file to write the process id to"},
 		&cli.StringFlag{Name: "console-socket", Usage: "unix socket that receives the master of the container's pseudoterminal"},
@@ -52,7 +52,7 @@ func createFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "no-pivot", Usage: "change the root by other means than pivot_root, for a root file system on a ramdisk"},
 		&cli.BoolFlag{Name: "no-new-keyring", Usage: "keep the caller's session keyring"},
 		&cli.IntFlag{Name: "preserve-fds", Usage: "pass `N` descriptors, from 3 on, to the container (behind those of $LISTEN_FDS)"},
-	}
+	}...)
 }
 
 // createOptions words a missing bundle as runc does, which changes into it.
@@ -62,6 +62,10 @@ func createOptions(c *cli.Context) (libcontainer.CreateOptions, error) {
 		PidFile:      c.String("pid-file"),
 		NoPivot:      c.Bool("no-pivot"),
 		NoNewKeyring: c.Bool("no-new-keyring"),
+		MonitorLog:   c.String("shim-log"),
+		VMLog:        c.String("vm-log"),
+		VMConsole:    c.String("vm-console"),
+		VM:           c.String("host"),
 	}
 	if o.Bundle == "" {
 		return o, nil

@@ -37,15 +37,17 @@ func (in *invocation) exec(c *cli.Context) (int, error) {
 		PidFile:      c.String("pid-file"),
 		Detach:       c.Bool("detach"),
 		IgnorePaused: c.Bool("ignore-paused"),
+		MonitorLog:   c.String("shim-log"),
 	}
 	if o.Cgroup, err = parseCgroups(c.StringSlice("cgroup")); err != nil {
 		return 0, err
 	}
 	if file := c.String("process"); file != "" {
-		if o.Process, err = readProcess(file); err != nil {
-			return 0, err
-		}
-	} else if o.Override, err = processOverride(c); err != nil {
+		o.Override, err = readProcess(file)
+	} else {
+		o.Override, err = processOverride(c)
+	}
+	if err != nil {
 		return 0, err
 	}
 	s := &streams{console: c.String("console-socket"), preserve: c.Int("preserve-fds"), pidfd: c.String("pidfd-socket")}
@@ -61,13 +63,13 @@ func (in *invocation) exec(c *cli.Context) (int, error) {
 }
 
 func execFlags() []cli.Flag {
-	return []cli.Flag{
+	return append(runhcsLog(), []cli.Flag{
 		&cli.StringFlag{Name: "console-socket", Usage: "unix socket that receives the master of the process's pseudoterminal"},
 		&cli.StringFlag{Name: "pidfd-socket", Usage: "unix socket that receives a pidfd of the process"},
 		&cli.StringFlag{Name: "cwd", Usage: "working directory in the container"},
 		&cli.StringSliceFlag{Name: "env", Aliases: []string{"e"}, Usage: "`NAME=value`, on top of the container's environment"},
 		&cli.BoolFlag{Name: "tty", Aliases: []string{"t"}, Usage: "give the process a terminal"},
-		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "`uid[:gid]`"},
+		&cli.StringFlag{Name: "user", Aliases: []string{"u"}, Usage: "`uid[:gid]`, or the name of a user of a Windows container"},
 		&cli.StringSliceFlag{Name: "additional-gids", Aliases: []string{"g"}, Usage: "further group id"},
 		&cli.StringFlag{Name: "process", Aliases: []string{"p"}, Usage: "`file` with the process as in config.json"},
 		&cli.BoolFlag{Name: "detach", Aliases: []string{"d"}, Usage: "do not wait for the process"},
@@ -79,5 +81,5 @@ func execFlags() []cli.Flag {
 		&cli.IntFlag{Name: "preserve-fds", Usage: "pass `N` descriptors, from 3 on (behind those of $LISTEN_FDS)"},
 		&cli.StringSliceFlag{Name: "cgroup", Usage: "`[controller:]path` of an existing cgroup below the container's"},
 		&cli.BoolFlag{Name: "ignore-paused", Usage: "do it in a paused container too; the process waits for resume"},
-	}
+	}...)
 }

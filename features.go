@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"runtime"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"github.com/opencontainers/runtime-spec/specs-go/features"
@@ -36,6 +37,11 @@ func supported() features.Features {
 			"org.wrun.version": version,
 			"org.wrun.commit":  commit,
 		},
+	}
+	if runtime.GOOS == "windows" {
+		// features.md has no object for Windows. These annotations of a bundle
+		// can weaken its isolation: they size and open the utility VM.
+		f.PotentiallyUnsafeConfigAnnotations = []string{"io.microsoft.", "org.wrun.hyperv."}
 	}
 	addHostFeatures(&f)
 	return f

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"os"
+	"syscall"
 	"time"
 
 	"wrun/libcontainer"
@@ -11,6 +11,7 @@ import (
 // gets are passed on, and a terminal, if the process has one, is relayed.
 type foreground struct {
 	signals signalSource
+	system  string      // the container's operating system
 	term    *terminal   // nil without a terminal
 	rest    *time.Timer // begins to pass signals on
 }
@@ -27,16 +28,6 @@ func newForeground() (*foreground, error) {
 // thread that waits for them would cost a twentieth of such a run.
 const settled = 20 * time.Millisecond
 
-// console makes the terminal and returns the socket that its master is sent to.
-func (f *foreground) console() (*os.File, error) {
-	var err error
-	f.term, err = newTerminal()
-	if err != nil {
-		return nil, err
-	}
-	return f.term.theirs, nil
-}
-
 // attach passes signals on to p from now on. p may end at any moment, so a
 // signal that finds nobody is no error.
 func (f *foreground) attach(p libcontainer.Process) {
@@ -49,7 +40,9 @@ func (f *foreground) attach(p libcontainer.Process) {
 			case int(number) == sigwinch:
 				f.term.resize()
 			default:
-				_ = p.Signal(int(number))
+				if sig, ok := signalFor(f.system, int(number)); ok {
+					_ = p.Signal(sig)
+				}
 			}
 		}
 	})
@@ -66,3 +59,24 @@ func (f *foreground) end() {
 }
 
 const sigwinch = 28 // Linux's number
+
+// signalFor is a signal that wrun got, by its POSIX number, in the words of the
+// container's operating system. Windows tells wrun of Ctrl-C and Ctrl-Break as
+// an interrupt, and of a console that is closed, a logoff and a shutdown as a
+// request to terminate.
+func signalFor(system string, number int) (int, bool) {
+	if system != "windows" {
+		return number, true
+	}
+	switch syscall.Signal(number) {
+	case syscall.SIGINT:
+		return libcontainer.CtrlC, true
+	case syscall.SIGQUIT:
+		return libcontainer.CtrlBreak, true
+	case syscall.SIGHUP:
+		return libcontainer.CtrlClose, true
+	case syscall.SIGTERM:
+		return libcontainer.CtrlShutdown, true
+	}
+	return 0, false
+}

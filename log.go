@@ -13,7 +13,8 @@ import (
 
 // logger writes wrun's log: one line a message, to the file of --log or to
 // stderr, as text or as JSON. The file is opened when there is something to
-// say, so that a call which goes well does not pay for it.
+// say, so that a call which goes well does not pay for it. A named pipe is
+// opened at once and stays open: its server waits for one client.
 //
 // Engines read it: containerd takes the last line of level error, podman
 // decodes the whole file as one object. A failure therefore leaves exactly one
@@ -23,6 +24,7 @@ type logger struct {
 	path      string // "" is stderr
 	json      bool
 	debugging bool
+	pipe      *os.File // of path, when that is one that could be opened
 	held      []string // warnings not yet written
 }
 
@@ -123,7 +125,10 @@ func toStderr(msg string) {
 
 func (l *logger) write(level, msg string, warnings []string) {
 	out := os.Stderr
-	if l.path != "" {
+	switch {
+	case l.pipe != nil:
+		out = l.pipe
+	case l.path != "":
 		f, err := os.OpenFile(l.path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 		if err != nil {
 			toStderr(fmt.Sprintf("log lines go to stderr: %v", err))
@@ -133,6 +138,16 @@ func (l *logger) write(level, msg string, warnings []string) {
 		}
 	}
 	out.Write(l.line(level, msg, warnings, time.Now()))
+}
+
+// openPipe connects to the log's server. When that fails the lines go the way
+// of a file that cannot be written.
+func (l *logger) openPipe() {
+	if isPipe(l.path) {
+		if f, err := os.OpenFile(l.path, os.O_WRONLY, 0); err == nil {
+			l.pipe = f
+		}
+	}
 }
 
 // line is one log line; its text form is the one of logfmt, as runc's.

@@ -10,6 +10,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"wrun/libcontainer"
 )
 
@@ -114,25 +116,30 @@ func TestListenFDs(t *testing.T) {
 	}
 }
 
-// TestStreamsRefuse: the two sentences that engines and runc's users know.
+// TestStreamsRefuse: the two sentences that engines and runc's users know, and
+// what a system does not have.
 func TestStreamsRefuse(t *testing.T) {
-	for _, tt := range []struct {
+	type refusal struct {
 		streams  streams
 		terminal bool
 		want     string
-	}{
-		{streams{}, true, "cannot allocate tty if wrun will detach without setting console socket"},
+	}
+	tests := []refusal{
 		{streams{console: "/c"}, false, "cannot use console socket if wrun will not detach or allocate tty"},
 		{streams{console: "/c", front: &foreground{}}, true, "cannot use console socket if wrun will not detach or allocate tty"},
 		{streams{console: "/c", front: &foreground{}}, false, "cannot use console socket if wrun will not detach or allocate tty"},
 		{streams{preserve: -1}, false, "--preserve-fds -1: not a number of descriptors"},
-	} {
-		if _, err := tt.streams.open(tt.terminal); err == nil || err.Error() != tt.want {
+	}
+	if terminalsAreHandedOver {
+		tests = append(tests, refusal{streams{}, true, "cannot allocate tty if wrun will detach without setting console socket"})
+	}
+	for _, tt := range tests {
+		if _, err := tt.streams.open("linux", &specs.Process{Terminal: tt.terminal}); err == nil || err.Error() != tt.want {
 			t.Errorf("%+v, terminal %v: %v, want %s", tt.streams, tt.terminal, err, tt.want)
 		}
 	}
-	io, err := (&streams{pidfd: "/s"}).open(false)
-	if err != nil || io.In != os.Stdin || io.Out != os.Stdout || io.Err != os.Stderr || io.Console != nil || io.PidfdSocket != "/s" {
+	io, err := (&streams{}).open("linux", new(specs.Process))
+	if err != nil || io.In != os.Stdin || io.Out != os.Stdout || io.Err != os.Stderr || io.Console != nil {
 		t.Errorf("%+v, %v", io, err)
 	}
 }

@@ -48,6 +48,7 @@ var commands = [...]command{
 	{"list", 0, listCommand},
 	{"pause", 0, pauseCommand},
 	{"ps", 1, psCommand},
+	{"resize-tty", 0, resizeCommand},
 	{"resume", 0, resumeCommand},
 	{"run", 0, runCommand},
 	{"spec", 0, specCommand},
@@ -55,6 +56,8 @@ var commands = [...]command{
 	{"state", 0, stateCommand},
 	{"update", 0, updateCommand},
 }
+
+func allCommands() []command { return append(commands[:], hostCommands()...) }
 
 // invocation is one call of wrun.
 type invocation struct {
@@ -136,10 +139,11 @@ func (in *invocation) app() (*cli.App, []string) {
 		return app, argv
 	}
 	argv = append(argv, name)
-	for i := range commands {
-		if commands[i].name == name {
-			c := in.add(app, &commands[i])
-			return app, append(argv, reorder(rest, commands[i].literalFrom, lookup(c.Flags))...)
+	all := allCommands()
+	for i := range all {
+		if all[i].name == name {
+			c := in.add(app, &all[i])
+			return app, append(argv, reorder(rest, all[i].literalFrom, lookup(c.Flags))...)
 		}
 	}
 	in.addAll(app)
@@ -147,8 +151,9 @@ func (in *invocation) app() (*cli.App, []string) {
 }
 
 func (in *invocation) addAll(app *cli.App) {
-	for i := range commands {
-		in.add(app, &commands[i])
+	all := allCommands()
+	for i := range all {
+		in.add(app, &all[i])
 	}
 }
 
@@ -178,12 +183,13 @@ func lookup(flags []cli.Flag) optionTable {
 
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "root", Usage: "directory of the containers' state (default: " + defaultRoot() + ")"},
+		&cli.StringFlag{Name: "root", Usage: "directory of the containers' state (default: " + defaultRoot() + "); on Windows a mere name is a root of its own beside that"},
 		&cli.StringFlag{Name: "log", Usage: "file for log lines (default: stderr)"},
 		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
 		&cli.BoolFlag{Name: "debug", Usage: "log more"},
 		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "cgroupsPath has the form slice:prefix:name and systemd makes the cgroup"},
 		&cli.StringFlag{Name: "rootless", Value: "auto", Usage: "go on where an ordinary user may not: true, false or auto"},
+		&cli.StringFlag{Name: "owner", Value: "wrun", Usage: "who makes containers, for hosts whose service shows that"},
 		&cli.StringFlag{Name: "criu", Hidden: true, Usage: "accepted because callers of runc send it"},
 	}
 }
@@ -191,6 +197,7 @@ func globalFlags() []cli.Flag {
 // before reads what concerns every command.
 func (in *invocation) before(c *cli.Context) error {
 	in.log.path, in.log.debugging = c.String("log"), c.Bool("debug")
+	in.log.openPipe()
 	switch f := c.String("log-format"); f {
 	case "text":
 	case "json":
@@ -212,6 +219,8 @@ func (in *invocation) runtime(c *cli.Context) (*libcontainer.Runtime, error) {
 	root := c.String("root")
 	if root == "" {
 		root = defaultRoot()
+	} else if runtime.GOOS == "windows" {
+		root = namedRoot(root, defaultRoot())
 	}
 	root, err := filepath.Abs(root)
 	if err != nil {
@@ -224,6 +233,7 @@ func (in *invocation) runtime(c *cli.Context) (*libcontainer.Runtime, error) {
 		Warn:          in.log.warn,
 		SystemdCgroup: c.Bool("systemd-cgroup"),
 		Rootless:      rootless == "true" || rootless == "auto" && os.Geteuid() > 0,
+		Owner:         c.String("owner"),
 	}, nil
 }
 

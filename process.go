@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -15,30 +14,39 @@ import (
 	"wrun/libcontainer/bundle"
 )
 
-// This file turns exec's options into a process.
+// This file turns exec's options into a process. What they may say depends on
+// the container's operating system, which is known when the container is.
 
-func readProcess(file string) (*specs.Process, error) {
+// processEdit is what an exec changes of a copy of the container's own process.
+type processEdit = func(os string, p *specs.Process) error
+
+// readProcess returns the edit that puts the process of file in the place of
+// the container's.
+func readProcess(file string) (processEdit, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}
-	p, err := bundle.ParseProcess(data, bundle.Target{OS: runtime.GOOS})
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
-	}
-	return p, nil
+	return func(os string, p *specs.Process) error {
+		read, err := bundle.ParseProcess(data, bundle.Target{OS: os})
+		if err != nil {
+			return fmt.Errorf("%s: %w", file, err)
+		}
+		*p = *read
+		return nil
+	}, nil
 }
 
-// processOverride reads exec's options and returns the edit that they are to
-// the container's own process.
-func processOverride(c *cli.Context) (func(*specs.Process) error, error) {
+// processOverride reads exec's options and returns the edit that they are.
+func processOverride(c *cli.Context) (processEdit, error) {
 	args := c.Args().Tail()
 	if len(args) == 0 {
 		return nil, libcontainer.WithHint(fmt.Errorf("process args cannot be empty"), "usage: wrun exec [options] "+c.Command.ArgsUsage)
 	}
-	user, err := parseUser(c.String("user"))
-	if err != nil {
-		return nil, err
+	name := c.String("user")
+	user, userError := parseUser(name)
+	if userError != nil && !mayBeWindowsUser(name) {
+		return nil, userError
 	}
 	groups := make([]uint32, 0, len(c.StringSlice("additional-gids")))
 	for _, g := range c.StringSlice("additional-gids") {
@@ -48,7 +56,7 @@ func processOverride(c *cli.Context) (func(*specs.Process) error, error) {
 		}
 		groups = append(groups, uint32(n))
 	}
-	return func(p *specs.Process) error {
+	return func(os string, p *specs.Process) error {
 		p.Args, p.CommandLine = args, ""
 		p.Terminal = c.Bool("tty")
 		if !p.Terminal {
@@ -57,11 +65,20 @@ func processOverride(c *cli.Context) (func(*specs.Process) error, error) {
 		if dir := c.String("cwd"); dir != "" {
 			p.Cwd = dir
 		}
+		p.Env = withEnv(os, p.Env, c.StringSlice("env"))
+		if os == "windows" {
+			if name != "" {
+				p.User.Username = name
+			}
+			return linuxOnly(c, "additional-gids", "cap", "apparmor", "process-label", "no-new-privs", "cgroup")
+		}
+		if userError != nil {
+			return userError
+		}
 		if user != nil {
 			user(&p.User)
 		}
 		p.User.AdditionalGids = append(p.User.AdditionalGids, groups...)
-		p.Env = withEnv(p.Env, c.StringSlice("env"))
 		if c.IsSet("no-new-privs") {
 			p.NoNewPrivileges = c.Bool("no-new-privs")
 		}
@@ -100,14 +117,46 @@ func parseUser(s string) (func(*specs.User), error) {
 	}, nil
 }
 
-// withEnv adds variables; one that is there already gets the new value.
-func withEnv(env, more []string) []string {
+// mayBeWindowsUser says that s could name a user of a Windows container, as
+// ContainerAdministrator or NT AUTHORITY\SYSTEM do, so that only the container
+// can tell whether it is right. A name with a digit, sign or colon in front
+// would be one, too, but is far likelier a mistyped uid or gid.
+func mayBeWindowsUser(s string) bool {
+	return s != "" && !strings.ContainsAny(s, ":\"/[]|<>+=;?*") && (s[0]|0x20 >= 'a' && s[0]|0x20 <= 'z' || s[0] >= 0x80 || s[0] == '_')
+}
+
+// linuxOnly refuses options that restrict or extend a process in ways that
+// Windows does not know. Ignored, they would promise what is not there.
+func linuxOnly(c *cli.Context, options ...string) error {
+	for _, name := range options {
+		if c.IsSet(name) {
+			return fmt.Errorf("--%s is nothing that a process of a Windows container has", name)
+		}
+	}
+	return nil
+}
+
+// withEnv adds variables; one that is there already gets the new value. Windows
+// does not tell path from PATH.
+func withEnv(os string, env, more []string) []string {
 	for _, v := range more {
-		name, _, _ := strings.Cut(v, "=")
-		env = slices.DeleteFunc(env, func(old string) bool { return strings.HasPrefix(old, name+"=") })
+		name := variable(v)
+		env = slices.DeleteFunc(env, func(old string) bool {
+			return variable(old) == name || os == "windows" && strings.EqualFold(variable(old), name)
+		})
 		env = append(env, v)
 	}
 	return env
+}
+
+// variable is the name in name=value. Those that begin with "=" are Windows's:
+// "=C:=C:\dir" is the working directory of a drive.
+func variable(v string) string {
+	if len(v) == 0 {
+		return ""
+	}
+	name, _, _ := strings.Cut(v[1:], "=")
+	return v[:1+len(name)]
 }
 
 // addCapabilities adds to the sets that take effect at exec. The ambient set

@@ -1,16 +1,22 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
+	"time"
 
 	"github.com/urfave/cli/v2"
+
+	"wrun/libcontainer"
 )
 
 func psCommand(in *invocation) *cli.Command {
@@ -19,7 +25,7 @@ func psCommand(in *invocation) *cli.Command {
 		Usage:     "print the processes of a container",
 		ArgsUsage: "<container-id> [arguments of ps]",
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "table", Usage: "table (of ps) or json (host process ids)"},
+			&cli.StringFlag{Name: "format", Aliases: []string{"f"}, Value: "table", Usage: "table (of ps, where the host has one for the container) or json (process ids)"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := between(c, 1, -1); err != nil {
@@ -29,23 +35,58 @@ func psCommand(in *invocation) *cli.Command {
 			if err != nil {
 				return err
 			}
-			pids, err := rt.Processes(c.Context, c.Args().First())
-			if err != nil {
-				return err
-			}
+			id, w := c.Args().First(), c.App.Writer
 			switch f := c.String("format"); f {
 			case "json":
+				pids, err := rt.Processes(c.Context, id)
+				if err != nil {
+					return err
+				}
 				if pids == nil {
 					pids = []int{}
 				}
-				return json.NewEncoder(c.App.Writer).Encode(pids)
+				return json.NewEncoder(w).Encode(pids)
 			case "table":
-				return printTable(c.App.Writer, pids, c.Args().Tail())
+				return printProcesses(c.Context, rt, id, w, c.Args().Tail())
 			default:
 				return invalidFormat(f)
 			}
 		},
 	}
+}
+
+// printProcesses asks the container's host for a table, and where that has none
+// the ps of this machine, whose processes they are then.
+func printProcesses(ctx context.Context, rt *libcontainer.Runtime, id string, w io.Writer, args []string) error {
+	table, err := rt.ProcessTable(ctx, id)
+	switch {
+	case errors.Is(err, libcontainer.ErrUnsupported), err == nil && len(table) == 0 && runtime.GOOS != "windows":
+		pids, err := rt.Processes(ctx, id)
+		if err != nil {
+			return err
+		}
+		return printTable(w, pids, args)
+	case err != nil:
+		return err
+	case len(args) > 0:
+		return fmt.Errorf("arguments of ps: %s: there is no ps for the processes of container %s", strings.Join(args, " "), id)
+	}
+	return printOwnTable(w, table)
+}
+
+// printOwnTable has the columns of tasklist and docker top.
+func printOwnTable(w io.Writer, table []libcontainer.ProcessInfo) error {
+	t := tabwriter.NewWriter(w, 6, 1, 2, ' ', 0)
+	fmt.Fprint(t, "PID\tIMAGE\tCREATED\tCPU\tMEMORY\n")
+	for _, p := range table {
+		created := "-"
+		if !p.Created.IsZero() {
+			created = p.Created.UTC().Format(time.RFC3339)
+		}
+		cpu := (p.User + p.Kernel).Round(time.Millisecond)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%.3f s\t%d K\n", p.Pid, plain(p.Image), created, cpu.Seconds(), p.Memory/1024)
+	}
+	return t.Flush()
 }
 
 // printTable shows what the host's ps says of pids.

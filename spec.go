@@ -20,13 +20,13 @@ func specCommand(in *invocation) *cli.Command {
 			&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "directory to write it to (default: the working directory)"},
 			&cli.BoolFlag{Name: "rootless", Usage: "for a container of an ordinary user (linux)"},
 			&cli.StringFlag{Name: "os", Value: runtime.GOOS, Usage: "operating system in the container: linux or windows"},
-			&cli.StringFlag{Name: "isolation", Value: "default", Usage: "process, hyperv or default (process)"},
+			&cli.StringFlag{Name: "isolation", Value: "default", Usage: "process, hyperv or default (" + defaultIsolation() + ")"},
 		},
 		Action: func(c *cli.Context) error {
 			if err := between(c, 0, 0); err != nil {
 				return err
 			}
-			config, err := template(c.String("os"), c.String("isolation"), c.Bool("rootless"))
+			config, err := template(c.String("os"), isolationFor(c.String("os"), c.String("isolation")), c.Bool("rootless"))
 			if err != nil {
 				return err
 			}
@@ -37,6 +37,18 @@ func specCommand(in *invocation) *cli.Command {
 			return writeNew(filepath.Join(c.String("bundle"), "config.json"), append(data, '\n'))
 		},
 	}
+}
+
+// isolationFor resolves "default". Windows runs its own bundles as its edition
+// does it, and those for Linux only in a utility VM, with their own kernel.
+func isolationFor(goos, isolation string) string {
+	switch {
+	case isolation != "default":
+		return isolation
+	case runtime.GOOS == "windows" && goos == "linux":
+		return "hyperv"
+	}
+	return defaultIsolation()
 }
 
 // writeNew never replaces a file: config.json may be somebody's work.

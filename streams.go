@@ -6,6 +6,8 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"wrun/libcontainer"
 )
 
@@ -20,16 +22,19 @@ type streams struct {
 	front *foreground
 }
 
-// open is asked once it is known whether the process has a terminal.
-func (s *streams) open(terminal bool) (libcontainer.Stdio, error) {
+// open is asked once the container's operating system and the process are known.
+func (s *streams) open(system string, p *specs.Process) (libcontainer.Stdio, error) {
 	io := libcontainer.Stdio{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, PidfdSocket: s.pidfd}
 	detached := s.front == nil
 	switch {
-	case detached && terminal && s.console == "":
+	case detached && p.Terminal && s.console == "" && terminalsAreHandedOver:
 		return io, libcontainer.WithHint(errors.New("cannot allocate tty if wrun will detach without setting console socket"),
 			"--console-socket, or process.terminal false")
-	case s.console != "" && !(detached && terminal):
+	case s.console != "" && !(detached && p.Terminal):
 		return io, errors.New("cannot use console socket if wrun will not detach or allocate tty")
+	}
+	if err := checkSockets(s); err != nil {
+		return io, err
 	}
 	var err error
 	if io.ListenFDs, err = listenFDs(os.Getpid()); err != nil {
@@ -42,13 +47,14 @@ func (s *streams) open(terminal bool) (libcontainer.Stdio, error) {
 	if err := checkPreserved(io.PreserveFDs); err != nil {
 		return io, err
 	}
+	if !detached {
+		s.front.system = system
+	}
 	switch {
-	case terminal && detached:
+	case p.Terminal && !detached:
+		s.front.term, err = newTerminal(&io, p)
+	case p.Terminal && terminalsAreHandedOver:
 		io.Console, err = dialConsole(s.console)
-	case terminal:
-		if io.Console, err = s.front.console(); err == nil {
-			io.Attached = s.front.term.attached
-		}
 	}
 	return io, err
 }

@@ -9,7 +9,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer"
 )
 
 // terminal relays between wrun's standard streams and the pseudoterminal of
@@ -40,12 +43,14 @@ const (
 	drainMost = 640 << 10
 )
 
-func newTerminal() (*terminal, error) {
+// newTerminal has the terminal of a process come to us.
+func newTerminal(io *libcontainer.Stdio, _ *specs.Process) (*terminal, error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("socket pair for the terminal: %w", err)
 	}
 	t := &terminal{ours: pair[0], theirs: os.NewFile(uintptr(pair[1]), "console"), set: make(chan struct{}), copied: make(chan struct{})}
+	io.Console, io.Attached = t.theirs, t.attached
 	go t.relay()
 	return t, nil
 }

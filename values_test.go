@@ -51,7 +51,7 @@ func TestUpdateOptions(t *testing.T) {
 		var set func(*specs.LinuxResources, string) error
 		for _, l := range limits() {
 			if l.option == name {
-				set = l.set
+				set = l.linux
 			}
 		}
 		if set == nil {
@@ -119,9 +119,19 @@ func TestParseUser(t *testing.T) {
 }
 
 func TestWithEnv(t *testing.T) {
-	got := withEnv([]string{"A=1", "AB=2", "C=3"}, []string{"A=new", "D=4"})
-	if want := []string{"AB=2", "C=3", "A=new", "D=4"}; !slices.Equal(got, want) {
-		t.Errorf("%v, want %v", got, want)
+	for _, tt := range []struct {
+		os              string
+		env, more, want []string
+	}{
+		{"linux", []string{"A=1", "AB=2", "C=3"}, []string{"A=new", "D=4"}, []string{"AB=2", "C=3", "A=new", "D=4"}},
+		{"linux", []string{"Path=1"}, []string{"PATH=2"}, []string{"Path=1", "PATH=2"}},
+		{"windows", []string{"Path=1", "PATHEXT=.EXE"}, []string{"PATH=2"}, []string{"PATHEXT=.EXE", "PATH=2"}},
+		{"windows", []string{"=C:=C:\\a", "=D:=D:\\"}, []string{"=c:=C:\\b"}, []string{"=D:=D:\\", "=c:=C:\\b"}},
+		{"windows", []string{"A=1"}, []string{"a=", ""}, []string{"a=", ""}},
+	} {
+		if got := withEnv(tt.os, tt.env, tt.more); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: %q, want %q", tt.os, got, tt.want)
+		}
 	}
 }
 

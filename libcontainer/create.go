@@ -9,6 +9,8 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"wrun/libcontainer/bundle"
 )
 
@@ -87,11 +89,18 @@ func (r *Runtime) create(ctx context.Context, id string, o CreateOptions, run bo
 	}
 
 	if o.Streams != nil {
-		if o.Stdio, err = o.Streams(cfg.Spec.Process != nil && cfg.Spec.Process.Terminal); err != nil {
+		p := cfg.Spec.Process
+		if p == nil {
+			p = new(specs.Process)
+		}
+		if o.Stdio, err = o.Streams(cfg.Isolation.OS, p); err != nil {
 			return nil, nil, err
 		}
 	}
 
+	if err := trustRoot(r.Root); err != nil {
+		return nil, nil, err
+	}
 	c := &container{rt: r, dir: cfg.Dir, spec: cfg.Spec, facts: newFacts(cfg)}
 	if c.lock, err = reserve(ctx, c.dir); err != nil {
 		return nil, nil, err

@@ -55,12 +55,12 @@ func (r *Runtime) exec(ctx context.Context, id string, o ExecOptions) (Process, 
 	}
 	process := o.Process
 	if process == nil {
-		if process, err = derive(spec.Process, o.Override); err != nil {
+		if process, err = derive(spec.Process, c.facts.Isolation.OS, o.Override); err != nil {
 			return nil, err
 		}
 	}
 	if o.Streams != nil {
-		if o.Stdio, err = o.Streams(process.Terminal); err != nil {
+		if o.Stdio, err = o.Streams(c.facts.Isolation.OS, process); err != nil {
 			return nil, err
 		}
 	}
@@ -69,7 +69,7 @@ func (r *Runtime) exec(ctx context.Context, id string, o ExecOptions) (Process, 
 		// the lock; delete ends the wait as it ends the process.
 		c.lock.release()
 	}
-	p, err := c.sys.Exec(ctx, &Exec{Spec: process, Container: spec, Cgroup: o.Cgroup, Warn: r.warn}, o.Stdio)
+	p, err := c.sys.Exec(ctx, &Exec{Spec: process, Container: spec, Cgroup: o.Cgroup, Detach: o.Detach, MonitorLog: o.MonitorLog, Warn: r.warn}, o.Stdio)
 	if err != nil {
 		return nil, err
 	}
@@ -85,7 +85,7 @@ func (r *Runtime) exec(ctx context.Context, id string, o ExecOptions) (Process, 
 }
 
 // derive edits a deep copy of the container's own process.
-func derive(own *specs.Process, edit func(*specs.Process) error) (*specs.Process, error) {
+func derive(own *specs.Process, os string, edit func(string, *specs.Process) error) (*specs.Process, error) {
 	p := new(specs.Process)
 	if own != nil {
 		data, err := json.Marshal(own)
@@ -97,7 +97,7 @@ func derive(own *specs.Process, edit func(*specs.Process) error) (*specs.Process
 		}
 	}
 	if edit != nil {
-		if err := edit(p); err != nil {
+		if err := edit(os, p); err != nil {
 			return nil, err
 		}
 	}

@@ -196,6 +196,8 @@ type Exec struct {
 	Container *specs.Spec
 	// Cgroup maps controller to a path relative to the container's cgroup
 	// ("" for all); from exec --cgroup.
-	Cgroup map[string]string
-	Warn   func(format string, args ...any)
+	Cgroup     map[string]string
+	Detach     bool   // the caller does not stay with the process
+	MonitorLog string // as in Config, of the monitor of a detached process
+	Warn       func(format string, args ...any)
 }

@@ -251,7 +251,7 @@ func TestExec(t *testing.T) {
 	r.create("c1")
 	exec := func(o libcontainer.ExecOptions, script string) (int, error) {
 		t.Helper()
-		o.Override = func(p *specs.Process) error {
+		o.Override = func(_ string, p *specs.Process) error {
 			if !slices.Equal(p.Env, []string{"PATH=/bin", "A=1"}) || p.Cwd != "/" || !slices.Equal(p.Args, []string{"sleep", "1000"}) {
 				t.Errorf("exec starts from %+v", p)
 			}
@@ -297,7 +297,7 @@ func TestExec(t *testing.T) {
 	if _, err := os.Stat(missing); err == nil {
 		t.Error("a pid file was written though nothing started: conmon takes it for a start")
 	}
-	code, err = r.Exec(ctx, "c1", libcontainer.ExecOptions{Override: func(*specs.Process) error { return errInjected }})
+	code, err = r.Exec(ctx, "c1", libcontainer.ExecOptions{Override: func(string, *specs.Process) error { return errInjected }})
 	fails("refusing override", code, err, "injected")
 	before, _ := r.Processes(ctx, "c1")
 	code, err = exec(libcontainer.ExecOptions{PidFile: filepath.Join(missing, "x")}, "sleep 1000")

@@ -43,10 +43,11 @@ type CreateOptions struct {
 	VMConsole    string
 	VM           string
 	Stdio        Stdio
-	// Streams, when set, is asked for the Stdio once the process is known (its
-	// terminal flag decides what a caller has to bring) and before anything is
-	// reserved; its error ends the operation.
-	Streams func(terminal bool) (Stdio, error)
+	// Streams, when set, is asked for the Stdio once the container's operating
+	// system and the process are known (its terminal flag decides what a caller
+	// has to bring) and before anything is reserved; its error ends the
+	// operation. It may set the process's ConsoleSize.
+	Streams func(os string, p *specs.Process) (Stdio, error)
 }
 
 // RunOptions are the choices of Run.
@@ -62,15 +63,17 @@ type RunOptions struct {
 // ExecOptions describe a further process.
 type ExecOptions struct {
 	// Process is complete, or nil: then Override edits a deep copy of the
-	// container's own process.
+	// container's own process. It is told the container's operating system,
+	// which decides what a user is and how variables are named.
 	Process      *specs.Process
-	Override     func(*specs.Process) error
+	Override     func(os string, p *specs.Process) error
 	PidFile      string
 	Detach       bool
 	IgnorePaused bool
 	Cgroup       map[string]string
 	Stdio        Stdio
-	Streams      func(terminal bool) (Stdio, error) // as in CreateOptions
+	MonitorLog   string                                           // as in Config
+	Streams      func(os string, p *specs.Process) (Stdio, error) // as in CreateOptions
 	Started      func(Process)
 }
 

@@ -51,7 +51,7 @@ func (r *Runtime) dir(id string) (string, error) {
 	if err := validID(id); err != nil {
 		return "", err
 	}
-	return filepath.Join(r.Root, id), nil
+	return filepath.Join(r.Root, id), trustRoot(r.Root)
 }
 
 // reserve makes the state directory of a new container and locks it. What a
@@ -61,7 +61,7 @@ func reserve(ctx context.Context, dir string) (*lock, error) {
 	for end := time.Now().Add(lockWait); time.Now().Before(end) && ctx.Err() == nil; {
 		err := os.Mkdir(dir, 0o700)
 		if errors.Is(err, fs.ErrNotExist) {
-			if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+			if err := makeRoot(filepath.Dir(dir)); err != nil {
 				return nil, fmt.Errorf("making the state root: %w", err)
 			}
 			continue
@@ -157,7 +157,7 @@ func save(dir string, f *facts) error {
 //
 // Preconditions: l is the exclusive lock on dir.
 func remove(dir string, l *lock) error {
-	err := os.Remove(filepath.Join(dir, stateFile))
+	err := removeFile(filepath.Join(dir, stateFile))
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.release()
 		return fmt.Errorf("removing the state directory: %w", err)
@@ -171,6 +171,9 @@ func remove(dir string, l *lock) error {
 
 // ids lists what lies under the root, whole or not.
 func (r *Runtime) ids() ([]string, error) {
+	if err := trustRoot(r.Root); err != nil {
+		return nil, err
+	}
 	entries, err := os.ReadDir(r.Root)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil

@@ -217,13 +217,18 @@ func TestLockOfRemoved(t *testing.T) {
 		}
 		got := make(chan error)
 		go func() {
-			_, err := acquire(t.Context(), dir, exclusive, 10*time.Second)
+			l, err := acquire(t.Context(), dir, exclusive, 10*time.Second)
+			if err == nil {
+				l.release()
+			}
 			got <- err
 		}()
 		time.Sleep(20 * time.Millisecond)
 		if again { // by hand: remove would let the waiter in before the new one is there
 			if err := os.RemoveAll(dir); err != nil {
-				t.Fatal(err)
+				x.release()
+				<-got
+				t.Skipf("an open file keeps its directory here: %v", err)
 			}
 			if err := os.Mkdir(dir, 0o700); err != nil {
 				t.Fatal(err)
@@ -272,7 +277,7 @@ func TestSaveIsAtomic(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(dir, "*.new")); len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
-	if info, err := os.Stat(filepath.Join(dir, stateFile)); err != nil || info.Mode().Perm() != 0o600 {
+	if info, err := os.Stat(filepath.Join(dir, stateFile)); err != nil || info.Mode().Perm() != 0o600 && runtime.GOOS != "windows" {
 		t.Errorf("%v, %v", info, err)
 	}
 }

@@ -18,11 +18,11 @@ func TestStreams(t *testing.T) {
 		r.spec.Process.Terminal = terminal
 		o := r.options()
 		asked := 0
-		streams := func(want bool, err error) func(bool) (libcontainer.Stdio, error) {
-			return func(got bool) (libcontainer.Stdio, error) {
+		streams := func(want bool, err error) func(string, *specs.Process) (libcontainer.Stdio, error) {
+			return func(os string, p *specs.Process) (libcontainer.Stdio, error) {
 				asked++
-				if got != want {
-					t.Errorf("terminal %v, want %v", got, want)
+				if p.Terminal != want || os != "linux" {
+					t.Errorf("terminal %v on %s, want %v on linux", p.Terminal, os, want)
 				}
 				return libcontainer.Stdio{}, err
 			}
@@ -35,7 +35,7 @@ func TestStreams(t *testing.T) {
 		o.Streams = streams(terminal, nil)
 		r.ok("create", r.Create(ctx, "c1", o))
 
-		flip := func(p *specs.Process) error {
+		flip := func(_ string, p *specs.Process) error {
 			p.Terminal = !terminal
 			p.Args = []string{"true"}
 			return nil

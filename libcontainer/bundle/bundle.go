@@ -163,3 +163,21 @@ func ParseResources(data []byte) (*specs.LinuxResources, error) {
 	}
 	return r, nil
 }
+
+// ParseWindowsResources reads and checks a windows.resources object, as
+// `update --resources` gets it for a Windows container.
+func ParseWindowsResources(data []byte) (*specs.WindowsResources, error) {
+	r := new(specs.WindowsResources)
+	absent, problems := decode("windows.resources", data, r, (*decoder).decWindowsResources)
+	if problems == nil {
+		c := checker{t: Target{OS: "windows"}, absent: absent}
+		if r.CPU != nil {
+			c.windowsCPU("cpu", r.CPU)
+		}
+		problems = c.problems
+	}
+	if problems != nil {
+		return nil, &Error{File: "resources", Problems: problems}
+	}
+	return r, nil
+}

@@ -71,7 +71,7 @@ func TestBadCorpus(t *testing.T) {
 			if e.File != filepath.Join(dir, "config.json") {
 				t.Errorf("the error names %q", e.File)
 			}
-			golden.WriteString("== " + name + "\n" + strings.ReplaceAll(err.Error(), dir, "/bundle") + "\n")
+			golden.WriteString("== " + name + "\n" + strings.NewReplacer(dir+string(filepath.Separator), "/bundle/", dir, "/bundle").Replace(err.Error()) + "\n")
 			lines := strings.Split(strings.TrimSuffix(string(want), "\n"), "\n")
 			if len(lines) != len(e.Problems) {
 				t.Errorf("%d problems, want %d:\n%v", len(e.Problems), len(lines), err)

@@ -33,7 +33,7 @@ func (c *checker) windows(w *specs.Windows) {
 		}
 	}
 	if r := w.Resources; r != nil && r.CPU != nil {
-		c.windowsCPU(r.CPU)
+		c.windowsCPU("windows.resources.cpu", r.CPU)
 	}
 	if w.Network != nil {
 		c.windowsNetwork(w.Network)
@@ -68,8 +68,8 @@ func (c *checker) windowsRoot(r *specs.Root) {
 	}
 }
 
-func (c *checker) windowsCPU(p *specs.WindowsCPUResources) {
-	const at, clause = "windows.resources.cpu", "config-windows.md, CPU"
+func (c *checker) windowsCPU(at string, p *specs.WindowsCPUResources) {
+	const clause = "config-windows.md, CPU"
 	var set []string
 	if p.Count != nil && *p.Count != 0 {
 		set = append(set, "count")
