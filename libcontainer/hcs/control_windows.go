@@ -30,6 +30,7 @@ const (
 	opBoot   = "boot"   // start the compute system, but no program
 	opStart  = "start"  // start the program
 	opSignal = "signal" // to the init process, or to a container that waits
+	opEnd    = "end"    // end the container, at once
 )
 
 // answer is the monitor's. An error travels as text, with what the commands

@@ -78,7 +78,7 @@ func (s *system) execDetached(ctx context.Context, parameters []byte, p *specs.P
 		return nil, err
 	}
 	file := "exec-" + name + ".json"
-	o := order{System: s.h.System, API: s.h.API, OS: s.h.OS, Silo: s.h.Silo, Process: json.RawMessage(parameters), Program: programName(p), Exec: true, Log: log}
+	o := order{System: s.h.System, API: s.h.API, OS: s.h.OS, Process: json.RawMessage(parameters), Program: programName(p), Exec: true, Log: log}
 	if err := writeRecord(s.h.Dir, file, o); err != nil {
 		return nil, err
 	}

@@ -191,6 +191,9 @@ func (b *birth) rehearse() error {
 	if b.choice == hcsdoc.ChoiceVM || b.choice == hcsdoc.ChoiceLinuxVM {
 		in.Root = ""
 	}
+	if w := in.Spec.Windows; w.Network != nil && w.Network.NetworkNamespace == "" && len(w.Network.EndpointList) > 0 {
+		in.Namespace = "00000000-0000-0000-0000-000000000000"
+	}
 	if spec, err := hcsdoc.CredentialSpec(in.Spec); err != nil {
 		return err
 	} else if spec != "" {
@@ -252,8 +255,11 @@ func (b *birth) watch(ctx context.Context) error {
 		return fmt.Errorf("naming the monitor's pipe: %w", err)
 	}
 	b.h.Gate = &monitor{Pipe: pipeName(name)}
-	o := order{System: b.h.System, API: b.h.API, OS: b.h.OS, Silo: b.h.Silo, Pipe: b.h.Gate.Pipe,
+	o := order{System: b.h.System, API: b.h.API, OS: b.h.OS, Pipe: b.h.Gate.Pipe,
 		Process: json.RawMessage(b.document), Program: programName(b.config.Spec.Process), Log: b.config.MonitorLog}
+	if b.h.VM != nil && b.h.VM.Owned {
+		o.VM = b.h.VM.System
+	}
 	if err := writeRecord(b.config.Dir, orderFile, o); err != nil {
 		return err
 	}

@@ -142,6 +142,15 @@ func (k *keeper) answer(ctx context.Context, r request) error {
 		return k.alone(ctx, k.start)
 	case opSignal:
 		return k.signal(ctx, r.Number)
+	case opEnd:
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.stopping {
+			return libcontainer.ErrNotRunning
+		}
+		k.forced = true
+		k.end(ending{Code: killed})
+		return nil
 	}
 	return fmt.Errorf("the monitor knows no request %q", r.Op)
 }
@@ -323,12 +332,18 @@ func (k *keeper) finish(l net.Listener, e ending) uint32 {
 	} else {
 		k.work.Lock()
 	}
+	if k.VM != "" && forced {
+		err = errors.Join(err, endMachine(k.VM)) // with all it hosts, and also when it is paused
+	}
 	if k.system != nil {
 		err = errors.Join(err, endSystem(k.system, k.exited, forced))
 		if p != nil {
 			p.close()
 		}
 		k.system.close()
+	}
+	if k.VM != "" && !forced {
+		err = errors.Join(err, endMachine(k.VM))
 	}
 	if k.relay != nil {
 		k.relay.wait(drainWait)
@@ -337,6 +352,13 @@ func (k *keeper) finish(l net.Listener, e ending) uint32 {
 		k.log("ending container %s: %v", k.System, err)
 	}
 	return e.Code
+}
+
+// endMachine ends the container's own VM: there is nothing in it to keep.
+func endMachine(id string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callWait)
+	defer cancel()
+	return terminateByName(ctx, v2{}, id)
 }
 
 // endOther ends the compute system by a handle of its own.

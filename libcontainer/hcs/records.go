@@ -29,7 +29,7 @@ type order struct {
 	Process json.RawMessage `json:"process"`        // parameters as the service takes them
 	Program string          `json:"program"`        // for messages
 	Exec    bool            `json:"exec"`
-	Silo    bool            `json:"silo"`
+	VM      string          `json:"vm,omitempty"` // the container's own utility VM, which ends with it
 	Log     string          `json:"log,omitempty"`
 }
 

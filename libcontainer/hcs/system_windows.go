@@ -16,8 +16,9 @@ import (
 // system is one container: what is recorded of it, and the monitor if this
 // process started it.
 type system struct {
-	h     *handle
-	child *child
+	h      *handle
+	child  *child
+	paused bool // when it was looked at last
 }
 
 var (
@@ -88,6 +89,7 @@ func (s *system) Live(ctx context.Context) (libcontainer.Live, error) {
 		}
 		l.Paused = machine.State == "Paused"
 	}
+	s.paused = l.Paused
 	if !s.h.Gate.alive() {
 		return s.orphaned(ctx, l)
 	}
@@ -144,6 +146,12 @@ func (s *system) Start(ctx context.Context) error {
 func (s *system) Signal(ctx context.Context, number int, all bool) error {
 	if s.h.Gate == nil {
 		return libcontainer.ErrNotRunning
+	}
+	if number == libcontainer.Terminate && s.paused {
+		// A kernel that stands still ends no process.
+		if err := ask(ctx, s.h.Gate.Pipe, request{Op: opEnd}); !errors.Is(err, errNoMonitor) {
+			return err
+		}
 	}
 	if all {
 		return s.signalAll(ctx, number)
@@ -237,9 +245,6 @@ func waitFor(ctx context.Context, h windows.Handle) error {
 		return err
 	}
 	defer windows.CloseHandle(stop)
-	if !context.AfterFunc(ctx, func() {})() && ctx.Err() != nil {
-		return ctx.Err()
-	}
 	done := make(chan struct{})
 	cancel := context.AfterFunc(ctx, func() {
 		_ = windows.SetEvent(stop)
@@ -423,7 +428,7 @@ func (s *system) Close(ctx context.Context) error {
 		var end ending
 		if over, _ := readRecord(s.h.Dir, exitFile, &end); !over {
 			asking, cancel := context.WithTimeout(ctx, callWait)
-			_ = ask(asking, s.h.Gate.Pipe, request{Op: opSignal, Number: libcontainer.Terminate})
+			_ = ask(asking, s.h.Gate.Pipe, request{Op: opEnd})
 			cancel()
 		}
 		if err := s.h.Gate.end(terminateWait + drainWait); err != nil {

@@ -7,6 +7,8 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+
+	"wrun/tests/wine/rig"
 )
 
 // stage is one program that tests something.
@@ -30,6 +32,10 @@ func findStages(ctx context.Context) ([]stage, error) {
 	if os.Geteuid() != 0 {
 		notRoot = "not root: namespaces, mounts and cgroups are made"
 	}
+	packages, err := withoutWine(ctx)
+	if err != nil {
+		return nil, err
+	}
 	// -count=1: what the machine does is no file whose change the cache sees.
 	test := []string{"go", "test", "-json", "-count=1", "-timeout=8m"}
 	return []stage{
@@ -38,12 +44,30 @@ func findStages(ctx context.Context) ([]stage, error) {
 		{name: "vet-windows", what: "vet for windows", env: []string{"GOOS=windows"}, argv: []string{"go", "vet", "./..."}},
 		{name: "vet-arm64", what: "vet for linux on arm64", env: []string{"GOARCH=arm64", "CGO_ENABLED=0"}, argv: []string{"go", "vet", "./..."}},
 		{name: "vet-oci", what: "vet of the conformance module", dir: "tests/oci", argv: []string{"go", "vet", "./..."}},
-		{name: "unit", what: "tests of all packages, scripts through the real main", tests: true, argv: append(slices.Clone(test), "./...")},
+		{name: "unit", what: "tests of all packages, scripts through the real main", tests: true, argv: slices.Concat(test, packages)},
 		{name: "faults", what: "kill -9 at every fault point", tests: true, argv: slices.Concat(test, []string{"-tags=wrunfault"}, faulty)},
+		{name: "windows-unit", what: "tests of Windows-only packages, under Wine", tests: true, skip: rig.WhyNot(),
+			argv: []string{"go", "run", "./tests/wine/unit"}},
+		{name: "windows", what: "wrun.exe under Wine against an emulated Host Compute Service", tests: true, skip: rig.WhyNot(),
+			argv: append(slices.Clone(test), "./tests/wine/...")},
 		{name: "oci", what: "runtime-tools: tests of the harness, second opinion on bundles", dir: "tests/oci", tests: true, argv: append(slices.Clone(test), "./...")},
 		{name: "conformance", what: "runtime-tools' validation programs on wrun", dir: "tests/oci", skip: notRoot,
 			argv: []string{"go", "run", "./conformance", "-sanity"}},
 	}, nil
+}
+
+// withoutWine are all packages but those of the stage windows, which has two
+// processors to itself.
+func withoutWine(ctx context.Context) ([]string, error) {
+	cmd := exec.CommandContext(ctx, "go", "list", "./...")
+	cmd.Stderr = os.Stderr
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("list the packages: %w", err)
+	}
+	return slices.DeleteFunc(strings.Fields(string(out)), func(p string) bool {
+		return strings.HasPrefix(p, "wrun/tests/wine/")
+	}), nil
 }
 
 // faultPackages are those with tests for builds with fault points: the others
