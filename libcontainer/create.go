@@ -3,6 +3,7 @@ package libcontainer
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -141,6 +142,10 @@ func (r *Runtime) create(ctx context.Context, id string, o CreateOptions, run bo
 		}
 	}
 	if c.sys, err = host.Create(ctx, cfg, o.Stdio); err != nil {
+		if errors.Is(err, ErrLeft) {
+			u = nil // the record is what delete needs
+			err = WithHint(err, "delete --force tries again")
+		}
 		return nil, nil, err
 	}
 	begin()

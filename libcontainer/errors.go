@@ -11,6 +11,9 @@ var (
 	ErrNotRunning  = errors.New("container not running")
 	ErrNotPaused   = errors.New("container not paused")
 	ErrUnsupported = errors.New("operation not supported by this kind of isolation")
+	// ErrLeft is a host's answer to a create that failed and could not be undone
+	// altogether: the container's record is kept, for delete --force.
+	ErrLeft = errors.New("taking back what was made failed")
 	// ErrNotFound is a host's answer to a handle that names nothing any more.
 	ErrNotFound = errors.New("not found on this host")
 )

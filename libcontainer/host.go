@@ -14,7 +14,8 @@ import (
 type Host interface {
 	// Create builds the container and parks it before the user program.
 	// Everything it changes on the machine it first announces through
-	// Config.Record; on error nothing is left behind.
+	// Config.Record. On error nothing is left behind; what cannot be undone makes
+	// it an ErrLeft, and the handle recorded last is enough to try again.
 	Create(ctx context.Context, c *Config, io Stdio) (System, error)
 	// Open finds a container again from what was recorded, also from the
 	// remains of a Create that died half way. It fails with ErrNotFound only

@@ -40,6 +40,30 @@ func TestCreateUndone(t *testing.T) {
 	}
 }
 
+// A host that cannot undo its create says so: then the record stays, for delete
+// --force to try again.
+func TestCreateNotUndone(t *testing.T) {
+	r := newRig(t, "true")
+	stuck := true
+	r.fake.Fail = func(point string) error {
+		if stuck && (point == "create.pid" || point == "create.undo") {
+			return errInjected
+		}
+		return nil
+	}
+	err := r.Create(t.Context(), "c1", r.options())
+	if !errors.Is(err, libcontainer.ErrLeft) || !errors.Is(err, errInjected) || libcontainer.Hint(err) == "" {
+		t.Errorf("create: %v, hint %q", err, libcontainer.Hint(err))
+	}
+	r.status("c1", specs.StateStopped)
+	if err := r.Create(t.Context(), "c1", r.options()); !errors.Is(err, libcontainer.ErrExist) {
+		t.Errorf("create again: %v", err)
+	}
+	stuck = false
+	r.ok("delete", r.Delete(t.Context(), "c1", true))
+	r.clean("after delete --force")
+}
+
 func TestCreateUndoneByPidFile(t *testing.T) {
 	r := newRig(t, "true")
 	o := r.options()

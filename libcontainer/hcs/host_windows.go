@@ -3,7 +3,6 @@ package hcs
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -74,7 +73,9 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, streams libcont
 		if err != nil {
 			err = hinted(err)
 			if b.announced {
-				err = errors.Join(err, b.system.Close(context.WithoutCancel(ctx)))
+				if left := b.system.Close(context.WithoutCancel(ctx)); left != nil {
+					err = fmt.Errorf("%w; %w: %w", err, libcontainer.ErrLeft, left)
+				}
 			}
 		}
 	}()

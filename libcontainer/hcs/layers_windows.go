@@ -274,8 +274,8 @@ const (
 )
 
 // unmount undoes mount, how far that ever came, and may be repeated. Which
-// errors Windows has for a layer that is not mounted nobody documents, so it is
-// asked: a layer without a mount path is not.
+// errors Windows has for a layer that is not mounted nobody documents, so when
+// both halves fail it is asked: a layer without a mount path is not.
 func (h *handle) unmount(ctx context.Context) error {
 	if h.Disk == nil {
 		return nil
@@ -283,19 +283,19 @@ func (h *handle) unmount(ctx context.Context) error {
 	scratch := h.Disk.Scratch
 	info, id := driver(scratch)
 	err := exclusively(layerLock, func() error {
+		unprepared := patiently(ctx, "UnprepareLayer", scratch, func() error { return hcsshim.UnprepareLayer(info, id) })
+		deactivated := patiently(ctx, "DeactivateLayer", scratch, func() error { return hcsshim.DeactivateLayer(info, id) })
+		if deactivated == nil || unprepared == nil {
+			return deactivated
+		}
 		mounted := bounded(ctx, "GetLayerMountPath", scratch, func() error {
 			_, err := hcsshim.GetLayerMountPath(info, id)
 			return err
 		}) == nil
-		var unprepared error
-		if mounted {
-			unprepared = patiently(ctx, "UnprepareLayer", scratch, func() error { return hcsshim.UnprepareLayer(info, id) })
+		if !mounted {
+			return nil
 		}
-		deactivated := bounded(ctx, "DeactivateLayer", scratch, func() error { return hcsshim.DeactivateLayer(info, id) })
-		if mounted {
-			return errors.Join(unprepared, deactivated)
-		}
-		return nil
+		return errors.Join(unprepared, deactivated)
 	})
 	if err != nil {
 		return fmt.Errorf("unmounting %s: %w", scratch, err)

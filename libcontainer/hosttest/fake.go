@@ -16,7 +16,7 @@ import (
 )
 
 // Points are the names that Fake.Fail is called with: every place at which a
-// real host may fail.
+// real host may fail. Beside them there is "create.undo", behind a failed create.
 var Points = [...]string{
 	"create", "create.recorded", "create.namespaces", "create.parked", "create.pid",
 	"open", "live", "start", "signal", "exec", "processes", "wait",
@@ -109,9 +109,14 @@ func (f *Fake) Create(ctx context.Context, c *libcontainer.Config, io libcontain
 	f.systems[s.n] = s
 	f.mu.Unlock()
 	defer func() {
-		if err != nil {
-			s.remove()
+		if err == nil {
+			return
 		}
+		if left := f.fail("create.undo"); left != nil {
+			err = fmt.Errorf("%w; %w: %w", err, libcontainer.ErrLeft, left)
+			return
+		}
+		s.remove()
 	}()
 	if err := f.fail("create.recorded"); err != nil {
 		return nil, err

@@ -76,7 +76,9 @@ func (b *birth) abort(ctx context.Context, err error) error {
 		b.opened = append(b.opened, fd, b.files[fileParent])
 	}
 	if b.made {
-		err = errors.Join(err, s.Close(ctx))
+		if left := s.Close(ctx); left != nil {
+			err = fmt.Errorf("%w; %w: %w", err, libcontainer.ErrLeft, left)
+		}
 	}
 	return err
 }
