@@ -277,22 +277,35 @@ func (h *handle) detach(ctx context.Context) error {
 	return err
 }
 
-// forget takes the container out of the ledger of a VM that is gone.
+// forget takes the container out of the ledger of a VM that is gone, and its
+// access to files with it.
 func (h *handle) forget() error {
 	vm := h.VM
-	h.VM = nil
-	if _, err := os.Stat(vm.Dir); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return vm.account(func(l *ledger, save func() error) error {
-		for _, a := range vm.Attached {
-			if a.Key != "" {
-				l.leave(h.System, a.Key)
+	last := func(*attachment) bool { return true }
+	give := func() error {
+		var errs error
+		for i := range vm.Attached {
+			if a := &vm.Attached[i]; last(a) && a.Grant != "" {
+				errs = errors.Join(errs, revoke(vm.System, a.Grant))
 			}
 		}
-		l.release(h.System)
-		return save()
-	})
+		return errs
+	}
+	var err error
+	if _, gone := os.Stat(vm.Dir); errors.Is(gone, fs.ErrNotExist) {
+		err = give() // the ledger went with its owner
+	} else {
+		err = vm.account(func(l *ledger, save func() error) error {
+			last = func(a *attachment) bool { return a.Key == "" || l.leave(h.System, a.Key) }
+			errs := give()
+			l.release(h.System)
+			return errors.Join(errs, save())
+		})
+	}
+	if err == nil {
+		h.VM = nil
+	}
+	return err
 }
 
 func revoke(vm, path string) error {

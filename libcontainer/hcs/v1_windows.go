@@ -278,8 +278,9 @@ func (p *processV1) wait(ctx context.Context) (uint32, error) {
 func (p *processV1) ended(ctx context.Context) (done bool, code uint32, err error) {
 	err = p.c.do(ctx, "HcsGetProcessProperties", func() error {
 		n, err := p.p.ExitCode()
-		if errors.Is(err, hcsshim.ErrInvalidProcessState) {
-			return nil
+		var failed *hcsshim.ProcessError // which does not unwrap
+		if errors.As(err, &failed) && errors.Is(failed.Err, hcsshim.ErrInvalidProcessState) {
+			return nil // it runs
 		}
 		done, code = err == nil, uint32(n)
 		return err
