@@ -200,13 +200,16 @@ func TestNetwork(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, kind := range []hcn.NamespaceType{hcn.NamespaceTypeHost, hcn.NamespaceTypeGuest} {
+	for _, kind := range []hcn.NamespaceType{hcn.NamespaceTypeHost, hcn.NamespaceTypeGuest, ""} {
 		ns, err := hcn.NewNamespace(kind).Create()
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := hcn.AddNamespaceEndpoint(ns.Id, endpoint.Id); err != nil {
 			t.Fatal(err)
+		}
+		if kind == "" {
+			kind = hcn.NamespaceTypeHostDefault
 		}
 		got, err := hcn.GetNamespaceByID(ns.Id)
 		if err != nil || got.Type != kind {

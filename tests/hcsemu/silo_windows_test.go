@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 	"unsafe"
+
+	"golang.org/x/sys/windows"
 )
 
 func quoted(s string) string {
@@ -264,6 +266,9 @@ func TestOperations(t *testing.T) {
 	expect(t, "done", call("HcsWaitForOperationResult", op, 5000, uintptr(unsafe.Pointer(&doc))), 0, takeString(doc))
 	ctl(t, "fault", "op=HcsEnumerateComputeSystems", "delay=30s")
 	expect(t, "start", call("HcsEnumerateComputeSystems", 0, op), 0, "")
+	expect(t, "cancel, as documented", call("HcsCancelOperation", op), 0x80004001, "")
+	expect(t, "not cancelled", call("HcsWaitForOperationResult", op, 50, uintptr(unsafe.Pointer(&doc))), 0x80370118, "")
+	ctl(t, "fault", "op=HcsCancelOperation", "hr=0")
 	start := time.Now()
 	expect(t, "cancel", call("HcsCancelOperation", op), 0, "")
 	expect(t, "cancelled", call("HcsWaitForOperationResult", op, 5000, uintptr(unsafe.Pointer(&doc))), 0x80004004, "")
@@ -283,6 +288,24 @@ func TestFaults(t *testing.T) {
 	_, hr = s.do("HcsStartComputeSystem", "")
 	expect(t, "dropped start", hr, 0x8037011E, "")
 	s.must("HcsStartComputeSystem", "")
+	ctl(t, "fault", "op=HcsCreateProcess", "nth=1", "hr=0x80370118", "after")
+	op, _, _ := computecore.NewProc("HcsCreateOperation").Call(0, 0)
+	defer call("HcsCloseOperation", op)
+	p := &process{t: t}
+	expect(t, "create process", call("HcsCreateProcess", s.h, wide(`{"CommandLine":"sleep 1000","CreateStdOutPipe":true}`), op, 0, uintptr(unsafe.Pointer(&p.h))), 0, "")
+	defer p.close()
+	var info struct {
+		PID, Reserved uint32
+		Std           [3]windows.Handle
+	}
+	const waitInfo = "HcsWaitForOperationResultAndProcessInfo"
+	expect(t, "its result", call(waitInfo, op, 30000, uintptr(unsafe.Pointer(&info)), 0), 0x80370118, "")
+	expect(t, "asking for it", call("HcsGetProcessInfo", p.h, op), 0, "")
+	expect(t, "the process that is there all the same", call(waitInfo, op, 30000, uintptr(unsafe.Pointer(&info)), 0), 0, "")
+	if info.PID == 0 || info.Std[1] == 0 {
+		t.Errorf("process info %+v", info)
+	}
+	windows.CloseHandle(info.Std[1])
 	ctl(t, "fault", "op=HcsGetComputeSystemProperties", "vanish")
 	_, hr = s.do("HcsGetComputeSystemProperties", "")
 	expect(t, "the service goes", hr, 0x80370114, "")

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/windows"
@@ -145,8 +146,31 @@ func TestPausedMachine(t *testing.T) {
 	if list := enumerate(t, `{"Ids":["paused@vm"]}`); len(list) != 1 || list[0]["State"] != "Paused" {
 		t.Errorf("paused: %v", list)
 	}
+	ended := make(chan uint32, 1)
+	go func() {
+		_, hr := p.do("HcsTerminateProcess", "")
+		ended <- hr
+	}()
+	select {
+	case hr := <-ended:
+		t.Fatalf("a paused guest has ended a process: %#x", hr)
+	case <-time.After(300 * time.Millisecond):
+	}
 	vm.must("HcsResumeComputeSystem", "")
-	p.line()
+	expect(t, "ending a process, after the pause", <-ended, 0, "")
+	if code := p.code(); code != 1067 {
+		t.Errorf("code %d", code)
+	}
+	p = vm.run("sleep 1000")
+	vm.must("HcsPauseComputeSystem", "")
+	start := time.Now()
+	vm.must("HcsTerminateComputeSystem", "")
+	if took := time.Since(start); took > 3*time.Second {
+		t.Errorf("ending a paused machine took %v", took)
+	}
+	if code := p.code(); code != 1067 {
+		t.Errorf("code %d of a process in a paused machine that was ended", code)
+	}
 }
 
 func TestWorkerKilled(t *testing.T) {
@@ -200,7 +224,8 @@ func TestLinuxMachine(t *testing.T) {
 		"GuestRequest":{"ResourceType":"MappedDirectory","RequestType":"Add","Settings":{"MountPath":"/run/gcs/c/l","Port":564,"ShareName":"1"}}}`, quoted(dir)))
 	vm.must("HcsModifyComputeSystem", `{"GuestRequest":{"ResourceType":"CombinedLayers","RequestType":"Add","Settings":{"ContainerID":"l","ContainerRootPath":"/run/gcs/c/l/rootfs","Layers":[{"Path":"/run/gcs/c/l/layer"}],"ScratchPath":"/run/gcs/c/l/scratch"}}}`)
 	c := mustCreate(t, "l", `{"Owner":"test","SchemaVersion":{"Major":2,"Minor":1},"HostingSystemId":"l@vm","HostedSystem":{"SchemaVersion":{"Major":2,"Minor":1},
-		"OciBundlePath":"/run/gcs/c/l","OciSpecification":{"ociVersion":"1.0.2","root":{"path":"/run/gcs/c/l/rootfs"}}}}`)
+		"OciBundlePath":"/run/gcs/c/l","OciSpecification":{"ociVersion":"1.0.2","root":{"path":"/run/gcs/c/l/rootfs"},
+		"process":{"args":["sh","-c","echo $B; exit 3"],"cwd":"/","env":["B=2"]}}}}`)
 	c.must("HcsStartComputeSystem", "")
 	run := func(args ...string) *process {
 		t.Helper()
@@ -216,6 +241,14 @@ func TestLinuxMachine(t *testing.T) {
 		t.Cleanup(p.close)
 		return p
 	}
+	first, doc, hr := c.tryRun(`{"CreateStdOutPipe":true}`)
+	expect(t, "the container's own process", hr, 0, doc)
+	defer first.close()
+	if out, code := first.rest(1), first.code(); out != "2\n" || code != 3 {
+		t.Errorf("output %q, code %d", out, code)
+	}
+	_, doc, hr = c.tryRun(`{"CreateStdOutPipe":true}`)
+	expect(t, "the container's own process again", hr, 0x80370105, doc)
 	p := run("/bin/sh", "-c", "echo $A; exit 7")
 	if out, code := p.rest(1), p.code(); out != "1\n" || code != 7 {
 		t.Errorf("output %q, code %d", out, code)

@@ -11,6 +11,7 @@ package computecore
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -25,7 +26,7 @@ import (
 // control sends one request of the emulator's ctl and answers its value.
 func control(words ...string) (string, error) {
 	pipe, err := os.OpenFile(wire.PipeName, os.O_RDWR, 0)
-	for begin := time.Now(); err == windows.ERROR_PIPE_BUSY && time.Since(begin) < 5*time.Second; {
+	for begin := time.Now(); errors.Is(err, windows.ERROR_PIPE_BUSY) && time.Since(begin) < 5*time.Second; {
 		time.Sleep(10 * time.Millisecond)
 		pipe, err = os.OpenFile(wire.PipeName, os.O_RDWR, 0)
 	}

@@ -1,8 +1,8 @@
 /*
  * HCS_OPERATION: one asynchronous call and its result. A call runs in a thread
  * with a connection of its own, so a call that hangs holds up nobody but its
- * waiters; HcsCancelOperation ends it on this side, while the service may well
- * finish it.
+ * waiters. HcsCancelOperation ends it on this side where the service says so,
+ * while the service may well finish it.
  */
 #include "computecore.h"
 #include <objbase.h>
@@ -19,6 +19,7 @@ struct Operation {
 	void *context;
 	HCS_OPERATION_COMPLETION completion;
 	Object *system, *process; /* what the client asked about, not referenced */
+	UINT64 about;             /* its name, for the cancelling */
 	HRESULT hr;
 	PWSTR document;
 	HCS_PROCESS_INFORMATION info;
@@ -106,10 +107,14 @@ static DWORD WINAPI fly(void *parameter)
 		answer.hr = wire_flavour.no_service;
 	else
 		wire_call(connection, o->cancel, &f->call, &answer);
-	if (connection && f->fresh && SUCCEEDED(answer.hr))
+	/* A call may fail after it has made its handle, which is then good. */
+	if (connection && f->fresh && (SUCCEEDED(answer.hr) || answer.numbers[0]))
 		object_hold(f->fresh, connection);
 	else if (connection)
 		CloseHandle(connection);
+	for (i = 2; i < 5 && FAILED(answer.hr); i++)
+		if (answer.numbers[i])
+			CloseHandle((HANDLE)(ULONG_PTR)answer.numbers[i]);
 
 	AcquireSRWLockExclusive(&o->lock);
 	o->hr = answer.hr;
@@ -153,6 +158,7 @@ HRESULT operation_start(Operation *o, int type, Object *about, Object *fresh, PC
 	}
 	o->started = TRUE;
 	o->type = type;
+	o->about = about ? about->token : 0;
 	close_info(o);
 	CoTaskMemFree(o->document);
 	o->document = NULL;
@@ -188,14 +194,23 @@ HRESULT operation_start(Operation *o, int type, Object *about, Object *fresh, PC
 	return S_OK;
 }
 
+/* Documented as not implemented: the service says what it does, and is told of it. */
 EXPORT HRESULT WINAPI HcsCancelOperation(Operation *o)
 {
+	WireCall call = {.function = L"HcsCancelOperation"};
+	WireAnswer answer;
+
 	if (!o)
 		return E_INVALIDARG;
 	if (!o->started)
 		return HCS_E_OPERATION_NOT_STARTED;
-	SetEvent(o->cancel);
-	return S_OK;
+	call.handle = o->about;
+	wire_once(&call, &answer);
+	CoTaskMemFree(answer.value);
+	CoTaskMemFree(answer.result);
+	if (SUCCEEDED(answer.hr))
+		SetEvent(o->cancel);
+	return answer.hr;
 }
 
 /* The result, which must have been waited for; document and info may be NULL. */

@@ -18,17 +18,18 @@ UINT64 wire_token(void)
 
 HANDLE wire_dial(void)
 {
-	ULONGLONG deadline = GetTickCount64() + 10000;
+	const ULONGLONG patience = 10000;
+	ULONGLONG begin = GetTickCount64();
 
-	while (GetTickCount64() < deadline) {
+	do {
 		HANDLE pipe = CreateFileW(PIPE_NAME, GENERIC_READ | GENERIC_WRITE, 0, NULL, OPEN_EXISTING, FILE_FLAG_OVERLAPPED, NULL);
 		if (pipe != INVALID_HANDLE_VALUE)
 			return pipe;
-		if (GetLastError() != ERROR_PIPE_BUSY)
-			return NULL;
+		if (GetLastError() == ERROR_FILE_NOT_FOUND || GetLastError() == ERROR_PATH_NOT_FOUND)
+			return NULL; /* no service; anything else is a busy one */
 		if (!WaitNamedPipeW(PIPE_NAME, 1000))
 			Sleep(1);
-	}
+	} while (GetTickCount64() - begin < patience);
 	return NULL;
 }
 

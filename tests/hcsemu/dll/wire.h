@@ -31,7 +31,7 @@ typedef struct {
 
 typedef struct {
 	HRESULT hr;
-	UINT64 numbers[5];
+	UINT64 numbers[5]; /* a truth value, a pid, stdin, stdout, stderr */
 	PWSTR value;  /* what was asked for; CoTaskMem, may be NULL */
 	PWSTR result; /* the error document; CoTaskMem, may be NULL */
 } WireAnswer;

@@ -120,13 +120,9 @@ func (s *Service) stream(conn *connection, h *handle, l *listener) {
 func unregister(*Service, *call) (*wire.Answer, error) { return nil, nil }
 
 // tell sends an event to the callbacks of one handle; s.mu is held.
-func (h *handle) tell(v1 func() *wire.Event, v2 func() *wire.Event) {
+func (h *handle) tell(event func(v1 bool) *wire.Event) {
 	for l := range h.listeners {
-		if l.v1 {
-			l.push(v1())
-		} else {
-			l.push(v2())
-		}
+		l.push(event(l.v1))
 	}
 }
 

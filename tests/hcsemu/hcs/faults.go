@@ -15,7 +15,7 @@ type Fault struct {
 	Op     string        // the function, "" for any
 	System string        // the compute system, "" for any
 	Nth    int           // the how manieth matching call, from 1; 0: every one
-	HR     Result        // what the call fails with
+	HR     *Result       // what the call is answered with; 0: success, with nothing done
 	Delay  time.Duration // how long the call hangs first
 	Drop   bool          // the connection ends without an answer
 	Vanish bool          // the service is gone from this call on
@@ -39,7 +39,8 @@ func parseFault(words []string) (*Fault, error) {
 		case "hr":
 			var n uint64
 			n, err = strconv.ParseUint(value, 0, 32)
-			f.HR = Result(n)
+			hr := Result(n)
+			f.HR = &hr
 		case "delay":
 			f.Delay, err = time.ParseDuration(value)
 		case "drop":
@@ -55,11 +56,11 @@ func parseFault(words []string) (*Fault, error) {
 			return nil, fail(invalidParam, "reading fault %q: %v", w, err)
 		}
 	}
-	if f.HR == 0 && f.Delay == 0 && !f.Drop && !f.Vanish {
+	if f.HR == nil && f.Delay == 0 && !f.Drop && !f.Vanish {
 		return nil, fail(invalidParam, "reading a fault: none of hr, delay, drop, vanish")
 	}
-	if f.After && f.HR == 0 && !f.Drop {
-		return nil, fail(invalidParam, "reading a fault: after goes with hr or drop")
+	if f.After && !f.Drop && (f.HR == nil || *f.HR == ok) {
+		return nil, fail(invalidParam, "reading a fault: after goes with drop or an hr that is an error")
 	}
 	return f, nil
 }

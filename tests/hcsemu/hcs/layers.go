@@ -17,8 +17,7 @@ type mountedLayer struct {
 	Volume   string // \\?\Volume{guid}\, the same for as long as the layer is active
 	Parents  []string
 
-	volume   string // {guid}
-	prepared bool
+	volume string // {guid}
 }
 
 const scratchDisk = `\sandbox.vhdx`
@@ -86,7 +85,7 @@ func prepare(s *Service, c *call, path string, l *mountedLayer) error {
 	if l == nil {
 		return fail(notReady, "the layer %s is not active", path)
 	}
-	if l.prepared {
+	if l.Prepared {
 		return fail(alreadyExists, "the layer %s is prepared", path)
 	}
 	parents := layerList(c.Arg(2))
@@ -98,15 +97,15 @@ func prepare(s *Service, c *call, path string, l *mountedLayer) error {
 			return fail(pathNotFound, "there is no parent layer %s", parent)
 		}
 	}
-	l.prepared, l.Prepared, l.Parents = true, true, parents
+	l.Prepared, l.Parents = true, parents
 	return nil
 }
 
 func unprepare(_ *Service, _ *call, path string, l *mountedLayer) error {
-	if l == nil || !l.prepared {
+	if l == nil || !l.Prepared {
 		return fail(deviceNotConnected, "the layer %s is not prepared", path)
 	}
-	l.prepared, l.Prepared = false, false
+	l.Prepared = false
 	return nil
 }
 
@@ -114,7 +113,7 @@ func deactivate(s *Service, _ *call, path string, l *mountedLayer) error {
 	if l == nil {
 		return fail(deviceNotConnected, "the layer %s is not active", path)
 	}
-	if l.prepared {
+	if l.Prepared {
 		return fail(busy, "the layer %s is prepared", path)
 	}
 	delete(s.layers, strings.ToLower(path))
@@ -128,7 +127,7 @@ func mountPath(s *Service, c *call) (*wire.Answer, error) {
 	defer s.mu.Unlock()
 	l := s.layers[strings.ToLower(path)]
 	switch {
-	case l != nil && l.prepared:
+	case l != nil && l.Prepared:
 		return &wire.Answer{Value: &l.Volume}, nil
 	case !s.machine.IsDir(path):
 		return nil, fail(pathNotFound, "there is no layer %s", path)

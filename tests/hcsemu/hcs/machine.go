@@ -7,7 +7,8 @@ import "time"
 // Machine is the computer that the service runs on: what the state machine
 // cannot do itself. The service's is Wine, the tests' is in memory.
 type Machine interface {
-	// NewRoom makes the place for a silo's processes (a job object).
+	// NewRoom makes the place for a silo's processes: a job object with the
+	// silo's name.
 	NewRoom(system string) (Room, error)
 	// Boot starts a utility VM and returns when its guest answers. died is
 	// called once when the VM ends without Close. cancel ends the boot.

@@ -262,6 +262,8 @@ func (n *network) complete(o *networkObject, of *handle) error {
 		}
 	case o.namespace != nil:
 		switch o.namespace.Type {
+		case "": // runhcs v0.11 says none
+			o.namespace.Type = "HostDefault"
 		case "Host", "HostDefault", "Guest", "GuestDefault":
 		default:
 			return fail(invalidParam, "a namespace of type %q", o.namespace.Type)

@@ -40,19 +40,47 @@ func linuxPrograms() []string {
 func createProcess(s *Service, c *call) (*wire.Answer, error) {
 	s.mu.Lock()
 	_, y, err := s.systemOf(c)
+	s.mu.Unlock()
 	if err == nil {
-		switch {
-		case y.state == stateStopped || y.ending:
-			err = fail(systemStopped, "%s has stopped", y.id)
-		case y.state != stateRunning:
-			err = fail(invalidState, "%s is %s", y.id, y.state)
-		}
+		err = s.awake(y)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var p processParameters
+	if err := decode(c.Arg(0), &p); err != nil {
+		return nil, err
+	}
+	if !c.v1 && strings.Contains(c.Arg(0), `"CreateInUtilityVm"`) {
+		return nil, refuse("CreateInUtilityVm", "a field of v1")
+	}
+	s.mu.Lock()
+	first := y.first != nil && p.OciProcess == nil
+	switch {
+	case y.state == stateStopped || y.ending:
+		err = fail(systemStopped, "%s has stopped", y.id)
+	case y.state != stateRunning:
+		err = fail(invalidState, "%s is %s", y.id, y.state)
+	case first && y.begun:
+		err = fail(invalidState, "the container's own process was created already, and a further one needs OciProcess")
+	case first:
+		p.OciProcess, y.begun = y.first, true
 	}
 	s.mu.Unlock()
 	if err != nil {
 		return nil, err
 	}
-	program, err := readProgram(c.Arg(0), y.linux, c.v1)
+	a, err := s.launch(c, y, &p)
+	if err != nil && first {
+		s.mu.Lock()
+		y.begun = false
+		s.mu.Unlock()
+	}
+	return a, err
+}
+
+func (s *Service) launch(c *call, y *system, parameters *processParameters) (*wire.Answer, error) {
+	program, err := readProgram(parameters, y.linux)
 	if err != nil {
 		return nil, err
 	}
@@ -93,16 +121,9 @@ func (p *process) info(c *call) (*wire.Answer, error) {
 }
 
 // readProgram makes a program of process parameters.
-func readProgram(document string, linux, v1 bool) (*Program, error) {
-	var p processParameters
-	if err := decode(document, &p); err != nil {
-		return nil, err
-	}
-	if !v1 && strings.Contains(document, `"CreateInUtilityVm"`) {
-		return nil, refuse("CreateInUtilityVm", "a field of v1")
-	}
+func readProgram(p *processParameters, linux bool) (*Program, error) {
 	if linux {
-		return linuxProgram(&p)
+		return linuxProgram(p)
 	}
 	switch {
 	case p.OciProcess != nil || p.OciSpecification != nil:
@@ -168,11 +189,12 @@ func (s *Service) exited(p *process, code uint32) {
 	close(p.done)
 	for _, h := range s.handles {
 		if h.proc == p {
-			h.tell(func() *wire.Event { return p.exitEvent(true) }, func() *wire.Event { return p.exitEvent(false) })
+			h.tell(p.exitEvent)
 		}
 	}
 }
 
+// exitEvent is the same in v1 and v2.
 func (p *process) exitEvent(bool) *wire.Event {
 	return &wire.Event{Type: eventProcessExited, Data: data(p.status())}
 }
@@ -209,11 +231,15 @@ func openProcess(s *Service, c *call) (*wire.Answer, error) {
 	return nil, nil
 }
 
-// onProcess runs a call on a living process, without the lock.
+// onProcess runs a call on a living process whose VM is not paused, without the
+// lock.
 func (s *Service) onProcess(c *call, do func(p *process) (*wire.Answer, error)) (*wire.Answer, error) {
 	s.mu.Lock()
 	_, p, err := s.processOf(c)
 	s.mu.Unlock()
+	if err == nil {
+		err = s.awake(p.system)
+	}
 	if err != nil {
 		return nil, err
 	}

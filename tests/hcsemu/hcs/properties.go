@@ -19,15 +19,15 @@ type baseProperties struct {
 	Owner               string
 	RuntimeID           string `json:"RuntimeId"`
 	State               state
-	Stopped             bool                    `json:",omitempty"`
-	ExitType            string                  `json:",omitempty"`
-	HostingSystemID     string                  `json:"HostingSystemId,omitempty"`
-	TerminateOnClose    *bool                   `json:"TerminateOnLastHandleClosed,omitempty"`
-	Statistics          *statistics             `json:",omitempty"`
-	ProcessList         []ProcessDetails        `json:",omitempty"`
-	Memory              *memoryInformation      `json:",omitempty"`
-	GuestConnectionInfo *guestConnectionInfo    `json:",omitempty"`
-	MappedVirtualDisks  *map[string]interface{} `json:"MappedVirtualDiskControllers,omitempty"`
+	Stopped             bool                 `json:",omitempty"`
+	ExitType            string               `json:",omitempty"`
+	HostingSystemID     string               `json:"HostingSystemId,omitempty"`
+	TerminateOnClose    *bool                `json:"TerminateOnLastHandleClosed,omitempty"`
+	Statistics          *statistics          `json:",omitempty"`
+	ProcessList         []ProcessDetails     `json:",omitempty"`
+	Memory              *memoryInformation   `json:",omitempty"`
+	GuestConnectionInfo *guestConnectionInfo `json:",omitempty"`
+	MappedVirtualDisks  *map[string]any      `json:"MappedVirtualDiskControllers,omitempty"`
 }
 
 type statistics struct {
@@ -97,7 +97,7 @@ func properties(s *Service, c *call) (*wire.Answer, error) {
 		case "TerminateOnLastHandleClosed":
 			p.TerminateOnClose = &y.terminateOnClose
 		case "MappedVirtualDisk":
-			p.MappedVirtualDisks = &map[string]interface{}{}
+			p.MappedVirtualDisks = &map[string]any{}
 		}
 		if !running {
 			continue // the rest is of running systems

@@ -136,6 +136,7 @@ func (s *Service) checkLinux(y *system, h *linuxHostedSystem) error {
 		Root *struct {
 			Path string `json:"path"`
 		} `json:"root"`
+		Process *ociProcess `json:"process"`
 	}
 	if err := json.Unmarshal(h.OciSpecification, &spec); err != nil {
 		return refuse("HostedSystem.OciSpecification", "%v", err)
@@ -143,6 +144,7 @@ func (s *Service) checkLinux(y *system, h *linuxHostedSystem) error {
 	if spec.Root == nil || spec.Root.Path == "" {
 		return refuse("HostedSystem.OciSpecification.root", "is missing")
 	}
+	y.first = spec.Process
 	return s.checkGuestRoot(y, spec.Root.Path, "HostedSystem.OciSpecification.root.path")
 }
 
@@ -290,7 +292,7 @@ func (s *Service) checkVolume(path, field string) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.layers {
-		if strings.EqualFold(l.volume, m[1]) && !l.prepared {
+		if strings.EqualFold(l.volume, m[1]) && !l.Prepared {
 			return fail(pathNotFound, "%s: the layer of volume %s is not prepared", field, path)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,10 +24,24 @@ type memory struct {
 	bootHang chan struct{} // a boot waits for it, when there
 	bootErr  error
 	died     func()
+	rooms    map[string]int // silos' jobs that are open
+	programs []*Program     // launched
+}
+
+// launched answers the last program of a Linux guest that has run.
+func (m *memory) launched(name string) *Program {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range slices.Backward(m.programs) {
+		if p.Linux && p.Args[0] == name {
+			return p
+		}
+	}
+	return nil
 }
 
 func newMemory() *memory {
-	m := &memory{files: map[string]bool{}, dirs: map[string]bool{}}
+	m := &memory{files: map[string]bool{}, dirs: map[string]bool{}, rooms: map[string]int{}}
 	for _, d := range []string{`C:\base`, `C:\base\UtilityVM`, `C:\scratch`, `C:\data`} {
 		m.dirs[strings.ToLower(d)] = true
 	}
@@ -58,7 +73,12 @@ func (m *memory) WriteFile(p string, _ []byte) error {
 	return nil
 }
 
-func (m *memory) NewRoom(string) (Room, error) { return &memoryRoom{}, nil }
+func (m *memory) NewRoom(system string) (Room, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.rooms[system]++
+	return &memoryRoom{m: m, silo: system}, nil
+}
 
 func (m *memory) Boot(_ string, cancel <-chan struct{}, died func()) (VM, error) {
 	if m.bootHang != nil {
@@ -80,7 +100,7 @@ func (m *memory) Boot(_ string, cancel <-chan struct{}, died func()) (VM, error)
 
 type memoryVM struct{ m *memory }
 
-func (v *memoryVM) NewRoom(string) (Room, error) { return &memoryRoom{}, nil }
+func (v *memoryVM) NewRoom(string) (Room, error) { return &memoryRoom{m: v.m}, nil }
 func (v *memoryVM) Close() error {
 	v.m.mu.Lock()
 	defer v.m.mu.Unlock()
@@ -89,6 +109,8 @@ func (v *memoryVM) Close() error {
 }
 
 type memoryRoom struct {
+	m         *memory
+	silo      string
 	mu        sync.Mutex
 	procs     []*memoryProcess
 	suspended bool
@@ -98,6 +120,9 @@ func (r *memoryRoom) Launch(p *Program, exited func(uint32)) (Process, error) {
 	if p.CommandLine == "nosuch" {
 		return nil, fileNotFound
 	}
+	r.m.mu.Lock()
+	r.m.programs = append(r.m.programs, p)
+	r.m.mu.Unlock()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	q := &memoryProcess{pid: uint32(100 + len(r.procs)), exited: exited, handles: strings.HasPrefix(p.CommandLine, "handler")}
@@ -126,7 +151,15 @@ func (r *memoryRoom) Processes() ([]ProcessDetails, error) {
 }
 func (r *memoryRoom) Usage() (Usage, error) { return Usage{User100ns: 3, Kernel100ns: 4}, nil }
 func (r *memoryRoom) Suspend(s bool) error  { r.suspended = s; return nil }
-func (r *memoryRoom) Close() error          { return nil }
+
+func (r *memoryRoom) Close() error {
+	if r.silo != "" {
+		r.m.mu.Lock()
+		defer r.m.mu.Unlock()
+		r.m.rooms[r.silo]--
+	}
+	return nil
+}
 
 type memoryProcess struct {
 	pid     uint32

@@ -132,16 +132,21 @@ func (s *Service) answer(conn *connection, r *wire.Request) bool {
 		c.entry.Dropped = true
 		s.journal.write(c.entry, start)
 		return false
-	case fault.HR != 0 && !fault.After:
-		err = fail(fault.HR, "a fault was asked for")
+	case fault.HR != nil && !fault.After:
+		err = faulty(*fault.HR, "a fault was asked for")
 	default:
 		a, err = s.call(c)
-		if fault.After {
-			a, err = nil, fail(fault.HR, "a fault was asked for, after the call was done")
+	}
+	numbers := [5]uint64{}
+	if fault.After && fault.HR != nil {
+		if err == nil {
+			numbers = s.made(c, a)
 		}
+		a, err = nil, faulty(*fault.HR, "a fault was asked for, after the call was done")
 	}
 	if err != nil {
 		a = refusal(err, c.v1)
+		a.Numbers = numbers
 	}
 	if a == nil {
 		a = &wire.Answer{}
@@ -158,6 +163,30 @@ func (s *Service) answer(conn *connection, r *wire.Request) bool {
 		c.after()
 	}
 	return !fault.gone
+}
+
+// faulty is what a fault answers: hr=0 is a success.
+func faulty(hr Result, text string) error {
+	if hr == ok {
+		return nil
+	}
+	return fail(hr, "%s", text)
+}
+
+// made are the numbers of a failed answer to a call that was done: 1 where the
+// client has a handle all the same, which v2 lets it ask for what it was not
+// told, and the pipes that were given to it, which it has to close.
+func (s *Service) made(c *call, a *wire.Answer) [5]uint64 {
+	var numbers [5]uint64
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if h := s.handles[c.Fresh]; c.Fresh != 0 && h != nil && !c.v1 {
+		numbers[0] = 1
+		if a != nil {
+			copy(numbers[2:], a.Numbers[2:])
+		}
+	}
+	return numbers
 }
 
 // about notes in the journal's entry what the call's handle is of.
@@ -265,10 +294,8 @@ func (s *Service) drop(h *handle) {
 			last = last && other.proc != h.proc
 		}
 		s.mu.Unlock()
-		for i := range 3 {
-			if last { // nobody can ask for its pipes any more: the process sees them broken
-				_ = h.proc.room.CloseStd(i)
-			}
+		for i := 0; last && i < 3; i++ { // nobody can ask for its pipes any more: the process sees them broken
+			_ = h.proc.room.CloseStd(i)
 		}
 		return
 	}

@@ -13,6 +13,9 @@ func TestLife(t *testing.T) {
 	l.want(a, ok)
 	_, _, a = l.make("HcsCreateComputeSystem", 0, "C1", siloText)
 	l.want(a, systemExists)
+	if l.m.rooms["c1"] != 1 {
+		t.Error("a created silo has no job")
+	}
 	l.want(l.do("HcsPauseComputeSystem", h), notSupported)
 	l.want(l.do("HcsShutDownComputeSystem", h), invalidState)
 	_, _, a = l.make("HcsCreateProcess", h, `{"CommandLine":"x"}`)
@@ -28,6 +31,9 @@ func TestLife(t *testing.T) {
 	l.want(l.do("HcsWaitForComputeSystemExit", h), ok, "ForcedExit")
 	if got := l.states("")["c1"]; got != "Stopped" {
 		t.Errorf("state %q", got)
+	}
+	if n := l.m.rooms["c1"]; n != 0 {
+		t.Errorf("a stopped silo has %d jobs", n)
 	}
 	l.want(l.on(conn, "computecore", "HcsCloseComputeSystem", h, 0, 0), ok)
 	if got := l.states(""); len(got) != 0 {
@@ -236,7 +242,20 @@ func TestFaults(t *testing.T) {
 	l.want(a, serviceNotAvailable)
 	control("faults-clear")
 	l.want(l.do("HcsGetComputeSystemProperties", h), ok)
-	for _, bad := range [][]string{{"op=x"}, {"nth=one", "drop"}, {"what=1"}, {"after", "delay=1s"}} {
+	l.want(l.do("HcsCancelOperation", h), notImpl)
+	control("fault", "op=HcsCancelOperation", "hr=0")
+	l.want(l.do("HcsCancelOperation", h), ok)
+	control("fault", "op=HcsCreateProcess", "nth=1", "hr=0x80370109", "after")
+	p, c, a := l.make("HcsCreateProcess", h, `{"CommandLine":"sleep"}`)
+	l.want(a, 0x80370109)
+	if a.Numbers != [5]uint64{1, 0, 0, 11, 0} {
+		t.Errorf("numbers %v", a.Numbers)
+	}
+	if a := l.do("HcsGetProcessInfo", p); a.HR != 0 || a.Numbers[1] != 100 {
+		t.Errorf("the process whose creation failed: %#x %v", a.HR, a.Numbers)
+	}
+	l.want(l.on(c, "computecore", "HcsCloseProcess", p, 0, 0), ok)
+	for _, bad := range [][]string{{"op=x"}, {"after", "hr=0"}, {"nth=one", "drop"}, {"what=1"}, {"after", "delay=1s"}} {
 		l.want(l.on(l.dial(), controlDLL, "fault", 0, 0, 0, bad...), invalidParam)
 	}
 }

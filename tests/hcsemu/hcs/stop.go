@@ -149,7 +149,7 @@ func (s *Service) stop(y *system, exitType string, status Result) error {
 	}
 	y.state = stateStopped
 	for h := range y.handles {
-		h.tell(func() *wire.Event { return y.exitEvent(true) }, func() *wire.Event { return y.exitEvent(false) })
+		h.tell(y.exitEvent)
 	}
 	close(y.done)
 	if len(y.handles) == 0 {

@@ -41,7 +41,7 @@ type system struct {
 	terminateOnClose bool
 	guestConnection  bool // a vm that hosts systems
 	host             *system
-	documentNetwork  []string // ids that the document names
+	first            *ociProcess // a hosted Linux container's own process
 
 	state    state
 	busy     string        // the call that changes the state now
@@ -51,6 +51,8 @@ type system struct {
 	done     chan struct{} // closed when stopped
 	exitType string
 	status   Result
+	resumed  chan struct{} // closed when a paused one runs again
+	begun    bool          // the first process was asked for
 	started  time.Time
 	room     Room
 	vm       VM
@@ -107,6 +109,7 @@ func handlers() map[string]handler {
 		"HcsGrantVmGroupAccess":  grantGroupAccess,
 		"HcsRevokeVmGroupAccess": grantGroupAccess,
 	}
+	m["HcsCancelOperation"] = cancelOperation
 	for _, name := range []string{"HcsCloseComputeSystem", "HcsCloseProcess", "HcnCloseNetwork", "HcnCloseEndpoint", "HcnCloseNamespace"} {
 		m[name] = closeHandle
 	}
@@ -119,6 +122,13 @@ func handlers() map[string]handler {
 	addLayerHandlers(m)
 	addNetworkHandlers(m)
 	return m
+}
+
+// cancelOperation is what Microsoft documents of HcsCancelOperation: "not
+// currently implemented and will always return an E_NOTIMPL HRESULT value". A
+// fault with hr=0 has the DLL cancel.
+func cancelOperation(*Service, *call) (*wire.Answer, error) {
+	return nil, fail(notImpl, "HcsCancelOperation is not implemented")
 }
 
 func enumerate(s *Service, c *call) (*wire.Answer, error) {
@@ -171,6 +181,11 @@ func create(s *Service, c *call) (*wire.Answer, error) {
 	}
 	if y.host != nil && y.host.state != stateRunning {
 		return nil, fail(invalidState, "the hosting system %s is %s", y.host.id, y.host.state)
+	}
+	if y.kind == silo { // its job is there before its start: who pins it to processors finds it
+		if y.room, err = s.machine.NewRoom(y.id); err != nil {
+			return nil, fmt.Errorf("creating %s: %w", id, err)
+		}
 	}
 	s.systems[strings.ToLower(id)] = y
 	h := s.newHandle(c, &handle{system: y})
@@ -253,7 +268,7 @@ func (s *Service) boot(y *system) error {
 	var err error
 	switch y.kind {
 	case silo:
-		room, err = s.machine.NewRoom(y.id)
+		room = y.room
 	case hosted:
 		room, err = y.host.vm.NewRoom(y.id)
 	case vm, hyperv:
@@ -318,11 +333,40 @@ func (s *Service) suspend(c *call, note uint32, from, to state) (*wire.Answer, e
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		if y.state == from {
-			y.state = to
+		if y.state != from { // it has ended meanwhile
+			return nil
+		}
+		if y.state = to; to == statePaused {
+			y.resumed = make(chan struct{})
+		} else {
+			close(y.resumed)
 		}
 		return nil
 	})
+}
+
+// awake waits while a system's VM is paused: what a guest has to do is done
+// when it runs again, or never, when the VM ends. The real service gives up
+// after a time that is not known here.
+func (s *Service) awake(y *system) error {
+	machine := y
+	if y.host != nil {
+		machine = y.host
+	}
+	s.mu.Lock()
+	resumed := machine.resumed
+	s.mu.Unlock()
+	if resumed == nil {
+		return nil
+	}
+	select {
+	case <-resumed:
+	case <-machine.done:
+	case <-y.done:
+	case <-s.quit:
+		return fail(serviceNotAvailable, "the service stops")
+	}
+	return nil // the call looks at the state itself
 }
 
 func (s *Service) hostedBy(y *system) []*system {

@@ -58,7 +58,7 @@ func guest(args []string) error {
 
 func (a *agent) do(q *question, r *reply) error {
 	if q.Op == "room" {
-		made, err := newRoom()
+		made, err := newRoom("")
 		if err != nil {
 			return err
 		}

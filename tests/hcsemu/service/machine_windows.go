@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 
 	"wrun/tests/hcsemu/hcs"
@@ -24,26 +26,46 @@ type machine struct {
 }
 
 func newMachine(template, vms string) (*machine, error) {
-	workers, err := newRoom()
+	workers, err := newRoom("")
 	if err != nil {
 		return nil, err
 	}
 	return &machine{template: template, vms: vms, workers: workers, running: map[*virtualMachine]bool{}}, nil
 }
 
-func (m *machine) NewRoom(string) (hcs.Room, error) { return newRoom() }
+// NewRoom makes a silo's job under the name that HCS gives it (hcsshim,
+// internal/hcs/system.go), by which runtimes open it.
+func (m *machine) NewRoom(system string) (hcs.Room, error) { return newRoom(`\Container_` + system) }
+
+// volumes is what Wine makes of drives where a final path is asked for by
+// volume, followed by the drive's letter in hexadecimal; it opens no such path.
+var volumes = regexp.MustCompile(`(?i)^\\\\\?\\Volume\{00000000-0000-0000-0000-0000000000([0-9a-f]{2})\}(\\.*)$`)
+
+// onDrive gives a path on a volume of Wine its drive.
+func onDrive(path string) string {
+	m := volumes.FindStringSubmatch(path)
+	if m == nil {
+		return path
+	}
+	letter, err := strconv.ParseUint(m[1], 16, 8)
+	if err != nil || letter < 'A' || letter > 'Z' {
+		return path
+	}
+	return string(rune(letter)) + ":" + m[2]
+}
 
 func (m *machine) IsDir(path string) bool {
-	info, err := os.Stat(path)
+	info, err := os.Stat(onDrive(path))
 	return err == nil && info.IsDir()
 }
 
 func (m *machine) IsFile(path string) bool {
-	info, err := os.Stat(path)
+	info, err := os.Stat(onDrive(path))
 	return err == nil && !info.IsDir()
 }
 
 func (m *machine) WriteFile(path string, data []byte) error {
+	path = onDrive(path)
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return fmt.Errorf("making the directory of %s: %w", path, result(err))
 	}
@@ -54,7 +76,7 @@ func (m *machine) WriteFile(path string, data []byte) error {
 }
 
 func (m *machine) RemoveAll(path string) error {
-	if err := os.RemoveAll(path); err != nil {
+	if err := os.RemoveAll(onDrive(path)); err != nil {
 		return fmt.Errorf("removing %s: %w", path, result(err))
 	}
 	return nil

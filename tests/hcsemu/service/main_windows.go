@@ -3,7 +3,7 @@
 //	hcsemu serve [-journal FILE] [-template PREFIX] [-vms DIRECTORY]
 //	hcsemu ctl fault WORD... | faults-clear | leftovers | stop
 //
-// serve says "ready" on its standard output when it listens, and ends after
+// serve says "ready" on its standard output when it answers, and ends after
 // ctl stop. PREFIX and DIRECTORY are Unix paths: utility VMs are clones of the
 // one in the other. The state machine is package hcs; here are processes, pipes
 // and virtual machines.
@@ -88,6 +88,9 @@ func serve(args []string) error {
 			go service.Serve(c)
 		}
 	}()
+	if err := answers(); err != nil {
+		return errors.Join(err, service.Close())
+	}
 	fmt.Println("ready")
 	select {
 	case <-service.Done():
@@ -95,6 +98,17 @@ func serve(args []string) error {
 	case err := <-failed:
 		return errors.Join(fmt.Errorf("accepting: %w", err), service.Close())
 	}
+}
+
+// answers waits until the service is one: a client has been served.
+func answers() error {
+	c, err := dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	_, err = ask(c, []string{"leftovers"})
+	return err
 }
 
 // beTheOnly fails where the prefix has a service: Wine lets a second one listen
@@ -116,35 +130,48 @@ func control(args []string) error {
 	if len(args) == 0 {
 		return errors.New("ctl wants fault, faults-clear, leftovers or stop")
 	}
+	c, err := dial()
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	said, err := ask(c, args)
+	if said != "" {
+		fmt.Println(said)
+	}
+	return err
+}
+
+func dial() (net.Conn, error) {
 	patience := 10 * time.Second
 	c, err := winio.DialPipe(wire.PipeName, &patience)
 	if err != nil {
-		return fmt.Errorf("connecting to the service: %w", err)
+		return nil, fmt.Errorf("connecting to the service: %w", err)
 	}
-	defer c.Close()
-	return ask(c, args)
+	return c, nil
 }
 
-func ask(c net.Conn, args []string) error {
+// ask sends a request of ctl and answers what it says, "" for nothing.
+func ask(c net.Conn, args []string) (string, error) {
 	if err := c.SetDeadline(time.Now().Add(60 * time.Second)); err != nil {
-		return err
+		return "", err
 	}
 	q := &wire.Request{PID: uint32(os.Getpid()), DLL: "control", Function: args[0]}
 	for i := range args[1:] {
 		q.Args = append(q.Args, &args[1+i])
 	}
 	if err := wire.WriteRequest(c, q); err != nil {
-		return fmt.Errorf("asking the service: %w", err)
+		return "", fmt.Errorf("asking the service: %w", err)
 	}
 	a, err := wire.ReadAnswer(c)
 	if err != nil {
-		return fmt.Errorf("reading the answer: %w", err)
+		return "", fmt.Errorf("reading the answer: %w", err)
 	}
 	if a.HR != 0 {
-		return fmt.Errorf("%s: %#08x %s", args[0], a.HR, *a.Result)
+		return "", fmt.Errorf("%s: %#08x %s", args[0], a.HR, *a.Result)
 	}
 	if a.Value != nil {
-		fmt.Println(*a.Value)
+		return *a.Value, nil
 	}
-	return nil
+	return "", nil
 }

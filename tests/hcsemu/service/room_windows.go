@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"sync"
@@ -12,7 +13,7 @@ import (
 	"wrun/tests/hcsemu/hcs"
 )
 
-// room is where the processes of a silo run: a job object. That they see the
+// room is where the processes of a system run: a job object. That they see the
 // host's drive C: and the host's registry is the emulation's limit: Wine has no
 // silos.
 type room struct {
@@ -29,14 +30,22 @@ var (
 	procMemoryInfo     = kernel32.NewProc("K32GetProcessMemoryInfo")
 	procIOCounters     = kernel32.NewProc("GetProcessIoCounters")
 	ntdll              = windows.NewLazySystemDLL("ntdll.dll")
+	procCreateJob      = ntdll.NewProc("NtCreateJobObject")
 	procSuspendProcess = ntdll.NewProc("NtSuspendProcess")
 	procResumeProcess  = ntdll.NewProc("NtResumeProcess")
 )
 
-func newRoom() (*room, error) {
-	job, err := windows.CreateJobObject(nil, nil)
+// newRoom makes a job; "" is one without a name. Names are those of the object
+// manager, from its root.
+func newRoom(name string) (*room, error) {
+	job, err := createJob(name)
+	if errors.Is(err, windows.ERROR_ALREADY_EXISTS) {
+		// The last one of this name has ended, but in Wine a job has its name
+		// for as long as anybody has a handle of a process that was in it.
+		job, err = createJob("")
+	}
 	if err != nil {
-		return nil, fmt.Errorf("making a job: %w", result(err))
+		return nil, fmt.Errorf("making a job %s: %w", name, result(err))
 	}
 	var info windows.JOBOBJECT_EXTENDED_LIMIT_INFORMATION
 	info.BasicLimitInformation.LimitFlags = windows.JOB_OBJECT_LIMIT_KILL_ON_JOB_CLOSE
@@ -46,6 +55,27 @@ func newRoom() (*room, error) {
 		return nil, fmt.Errorf("limiting a job: %w", result(err))
 	}
 	return &room{job: job}, nil
+}
+
+// createJob calls ntdll, since kernel32 puts names into the session's directory
+// and takes a job that exists for its own.
+func createJob(name string) (windows.Handle, error) {
+	attributes := windows.OBJECT_ATTRIBUTES{}
+	attributes.Length = uint32(unsafe.Sizeof(attributes))
+	if name != "" {
+		n, err := windows.NewNTUnicodeString(name)
+		if err != nil {
+			return 0, err
+		}
+		attributes.ObjectName = n
+	}
+	const allAccess = 0x1F001F // JOB_OBJECT_ALL_ACCESS
+	var job windows.Handle
+	status, _, _ := procCreateJob.Call(uintptr(unsafe.Pointer(&job)), allAccess, uintptr(unsafe.Pointer(&attributes)))
+	if status != 0 {
+		return 0, windows.NTStatus(status).Errno()
+	}
+	return job, nil
 }
 
 func (r *room) Terminate(code uint32) error {

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -169,7 +170,7 @@ func (v *virtualMachine) accept() {
 		go func() {
 			var name [tokenLength]byte
 			_ = c.SetReadDeadline(time.Now().Add(streamTime))
-			_, err := readFull(c, name[:])
+			_, err := io.ReadFull(c, name[:])
 			_ = c.SetReadDeadline(time.Time{})
 			v.mu.Lock()
 			stream := v.streams[string(name[:])]
@@ -250,15 +251,24 @@ func (v *virtualMachine) Close() error {
 	}
 	if !v.removing.Swap(true) {
 		if v.line == nil { // its Wine may hang, and then the shell does
-			_ = startUnix(fmt.Sprintf("exec </dev/null >/dev/null 2>&1; WINEPREFIX='%s' wineserver -k", v.prefix))
+			v.force()
 		}
 		go v.watchRemoval()
 	}
 	return nil
 }
 
+// force ends the prefix's Wine, and removes the prefix, beside the shell.
+func (v *virtualMachine) force() {
+	_ = startUnix(fmt.Sprintf("exec </dev/null >/dev/null 2>&1; WINEPREFIX='%[1]s' wineserver -k; rm -rf '%[1]s'", v.prefix))
+}
+
 func (v *virtualMachine) watchRemoval() {
 	defer close(v.watched)
+	// Once in some 300 ends, on a loaded machine, the prefix stayed; it is not
+	// known what of the shell's commands hung.
+	late := time.AfterFunc(goneTime/4, v.force)
+	defer late.Stop()
 	for deadline := time.Now().Add(goneTime); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		if _, err := os.Stat("Z:" + v.prefix); os.IsNotExist(err) {
 			v.machine.mu.Lock()

@@ -34,8 +34,6 @@ func token() string {
 	return hex.EncodeToString(b[:])
 }
 
-func readFull(c net.Conn, b []byte) (int, error) { return io.ReadFull(c, b) }
-
 func (v *virtualMachine) NewRoom(string) (hcs.Room, error) {
 	r, err := v.ask(&question{Op: "room"})
 	if err != nil {

@@ -37,8 +37,8 @@ func (r *Request) Arg(i int) string {
 	return *r.Args[i]
 }
 
-// Answer is what a call returns: an HRESULT, numbers (a handle, a pid, three
-// standard handles), what was asked for, and the error document.
+// Answer is what a call returns: an HRESULT, numbers (a truth value, a pid,
+// three standard handles), what was asked for, and the error document.
 type Answer struct {
 	HR      uint32
 	Numbers [5]uint64
