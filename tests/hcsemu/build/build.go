@@ -31,8 +31,8 @@ type library struct {
 
 func libraries() []library {
 	return []library{
-		{"computecore.dll", []string{"computecore.c", "operation.c", "wire.c"}, []string{"-lole32"}},
-		{"vmcompute.dll", []string{"vmcompute.c", "layers.c", "wire.c"}, []string{"-lole32"}},
+		{"computecore.dll", []string{"computecore.c", "operation.c", "wire.c"}, nil},
+		{"vmcompute.dll", []string{"vmcompute.c", "layers.c", "wire.c"}, nil},
 		{"computenetwork.dll", []string{"computenetwork.c", "wire.c"}, []string{"-lole32"}},
 		{"bcryptprimitives.dll", []string{"winecompat/bcryptprimitives.c"}, []string{"-ladvapi32", "-lntdll"}},
 	}

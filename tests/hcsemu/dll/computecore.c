@@ -3,7 +3,6 @@
  * emulated one. Nothing is decided here; the documents pass through unread.
  */
 #include "computecore.h"
-#include <objbase.h>
 
 const WireFlavour wire_flavour = {L"computecore", HCS_E_SERVICE_NOT_AVAILABLE, HCS_E_SERVICE_DISCONNECT};
 
@@ -70,8 +69,8 @@ static void object_close(Object *o, PCWSTR function)
 	ReleaseSRWLockExclusive(&o->lock);
 	if (life) {
 		wire_call(life, NULL, &call, &answer);
-		CoTaskMemFree(answer.value);
-		CoTaskMemFree(answer.result);
+		task_free(answer.value);
+		task_free(answer.result);
 		CloseHandle(life);
 	}
 	object_release(o);
@@ -121,8 +120,8 @@ static HRESULT open(Object *about, UINT64 number, PCWSTR function, PCWSTR name, 
 	o = object_new();
 	call.fresh = o->token;
 	wire_call(connection, NULL, &call, &answer);
-	CoTaskMemFree(answer.value);
-	CoTaskMemFree(answer.result);
+	task_free(answer.value);
+	task_free(answer.result);
 	if (FAILED(answer.hr)) {
 		CloseHandle(connection);
 		object_release(o);
@@ -138,7 +137,7 @@ static void give_document(WireAnswer *answer, PWSTR *document)
 {
 	BOOL failed = FAILED(answer->hr) && answer->result;
 
-	CoTaskMemFree(failed ? answer->value : answer->result);
+	task_free(failed ? answer->value : answer->result);
 	wire_give(failed ? answer->result : answer->value, document);
 }
 

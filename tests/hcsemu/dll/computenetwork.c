@@ -4,8 +4,8 @@
  * service. Load balancers and routes are left out: hcn looks each function up
  * when it needs it.
  */
-#include "wire.h"
 #include <objbase.h>
+#include "wire.h"
 
 #define EXPORT __declspec(dllexport)
 

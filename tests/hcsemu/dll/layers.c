@@ -4,7 +4,6 @@
  * as their paths, each with an end of line.
  */
 #include "wire.h"
-#include <objbase.h>
 
 #define EXPORT __declspec(dllexport)
 
@@ -31,8 +30,8 @@ static HRESULT plain(PCWSTR function, const DriverInfo *info, PCWSTR id, PCWSTR 
 	WireAnswer answer;
 
 	layer(function, info, id, more, number, &answer);
-	CoTaskMemFree(answer.value);
-	CoTaskMemFree(answer.result);
+	task_free(answer.value);
+	task_free(answer.result);
 	return answer.hr;
 }
 
@@ -123,8 +122,8 @@ EXPORT HRESULT WINAPI LayerExists(DriverInfo *info, PCWSTR id, UINT32 *exists)
 
 	layer(L"LayerExists", info, id, NULL, 0, &answer);
 	*exists = (UINT32)answer.numbers[0];
-	CoTaskMemFree(answer.value);
-	CoTaskMemFree(answer.result);
+	task_free(answer.value);
+	task_free(answer.result);
 	return answer.hr;
 }
 
@@ -142,8 +141,8 @@ EXPORT HRESULT WINAPI GetLayerMountPath(DriverInfo *info, PCWSTR id, SIZE_T *len
 			memcpy(buffer, answer.value, needs * sizeof *buffer);
 		*length = needs;
 	}
-	CoTaskMemFree(answer.value);
-	CoTaskMemFree(answer.result);
+	task_free(answer.value);
+	task_free(answer.result);
 	return answer.hr;
 }
 
@@ -153,7 +152,7 @@ static HRESULT names(PCWSTR function, PCWSTR a, PCWSTR b, PCWSTR c, DWORD count,
 	WireAnswer answer;
 
 	wire_once(&call, &answer);
-	CoTaskMemFree(answer.result);
+	task_free(answer.result);
 	wire_give(answer.value, value);
 	return answer.hr;
 }

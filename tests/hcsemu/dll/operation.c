@@ -5,7 +5,6 @@
  * while the service may well finish it.
  */
 #include "computecore.h"
-#include <objbase.h>
 
 typedef void(CALLBACK *HCS_OPERATION_COMPLETION)(Operation *operation, void *context);
 
@@ -82,7 +81,7 @@ static void operation_release(Operation *o)
 	if (InterlockedDecrement(&o->references) > 0)
 		return;
 	close_info(o);
-	CoTaskMemFree(o->document);
+	task_free(o->document);
 	CloseHandle(o->done);
 	CloseHandle(o->cancel);
 	HeapFree(GetProcessHeap(), 0, o);
@@ -119,7 +118,7 @@ static DWORD WINAPI fly(void *parameter)
 	AcquireSRWLockExclusive(&o->lock);
 	o->hr = answer.hr;
 	o->document = FAILED(answer.hr) && answer.result ? answer.result : answer.value;
-	CoTaskMemFree(o->document == answer.value ? answer.result : answer.value);
+	task_free(o->document == answer.value ? answer.result : answer.value);
 	if (SUCCEEDED(answer.hr) && (o->type == HcsOperationTypeCreateProcess || o->type == HcsOperationTypeGetProcessInfo)) {
 		o->info.ProcessId = (DWORD)answer.numbers[1];
 		o->info.StdInput = (HANDLE)(ULONG_PTR)answer.numbers[2];
@@ -134,7 +133,7 @@ static DWORD WINAPI fly(void *parameter)
 		completion(o, o->context);
 
 	for (i = 0; i < f->call.count; i++)
-		CoTaskMemFree((PWSTR)f->call.arguments[i]);
+		task_free((PWSTR)f->call.arguments[i]);
 	if (f->about)
 		object_release(f->about);
 	if (f->fresh)
@@ -160,7 +159,7 @@ HRESULT operation_start(Operation *o, int type, Object *about, Object *fresh, PC
 	o->type = type;
 	o->about = about ? about->token : 0;
 	close_info(o);
-	CoTaskMemFree(o->document);
+	task_free(o->document);
 	o->document = NULL;
 	ResetEvent(o->done);
 	ResetEvent(o->cancel);
@@ -206,8 +205,8 @@ EXPORT HRESULT WINAPI HcsCancelOperation(Operation *o)
 		return HCS_E_OPERATION_NOT_STARTED;
 	call.handle = o->about;
 	wire_once(&call, &answer);
-	CoTaskMemFree(answer.value);
-	CoTaskMemFree(answer.result);
+	task_free(answer.value);
+	task_free(answer.result);
 	if (SUCCEEDED(answer.hr))
 		SetEvent(o->cancel);
 	return answer.hr;

@@ -5,7 +5,6 @@
  * layers.c.
  */
 #include "wire.h"
-#include <objbase.h>
 
 #define EXPORT __declspec(dllexport)
 

@@ -3,7 +3,6 @@
  * is overlapped, so that each wait can be ended by an event.
  */
 #include "wire.h"
-#include <objbase.h>
 
 #define PIPE_NAME L"\\\\.\\pipe\\hcsemu"
 #define NO_STRING 0xffffffffu
@@ -118,7 +117,7 @@ static PWSTR get_string(BYTE **at)
 
 	if (n == NO_STRING)
 		return NULL;
-	s = CoTaskMemAlloc(n + 2);
+	s = task_alloc(n + 2);
 	if (s) {
 		memcpy(s, *at, n);
 		s[n / 2] = 0;
@@ -190,7 +189,7 @@ void wire_give(PWSTR string, PWSTR *out)
 	if (out)
 		*out = string;
 	else
-		CoTaskMemFree(string);
+		task_free(string);
 }
 
 PWSTR wire_copy(PCWSTR string)
@@ -201,7 +200,7 @@ PWSTR wire_copy(PCWSTR string)
 	if (!string)
 		return NULL;
 	size = (wcslen(string) + 1) * sizeof *string;
-	copy = CoTaskMemAlloc(size);
+	copy = task_alloc(size);
 	if (copy)
 		memcpy(copy, string, size);
 	return copy;
@@ -243,7 +242,7 @@ static DWORD WINAPI listen_thread(void *parameter)
 		HeapFree(GetProcessHeap(), 0, frame);
 		if (WaitForSingleObject(l->stop, 0) == WAIT_TIMEOUT)
 			l->event(l->owner, type, status, data);
-		CoTaskMemFree(data);
+		task_free(data);
 	}
 	release(l);
 	return 0;
@@ -258,8 +257,8 @@ HRESULT wire_listen(const WireCall *call, WireEvent event, void *owner, WireList
 	if (!connection)
 		return wire_flavour.no_service;
 	wire_call(connection, NULL, call, &answer);
-	CoTaskMemFree(answer.value);
-	CoTaskMemFree(answer.result);
+	task_free(answer.value);
+	task_free(answer.result);
 	if (FAILED(answer.hr)) {
 		CloseHandle(connection);
 		return answer.hr;
