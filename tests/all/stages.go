@@ -42,6 +42,8 @@ func findStages(ctx context.Context) ([]stage, error) {
 		{name: "vet", what: "vet for linux", argv: []string{"go", "vet", "./..."}},
 		{name: "vet-faults", what: "vet with fault points", argv: append([]string{"go", "vet", "-tags=wrunfault"}, faulty...)},
 		{name: "vet-windows", what: "vet for windows", env: []string{"GOOS=windows"}, argv: []string{"go", "vet", "./..."}},
+		{name: "vet-windows-faults", what: "vet for windows with fault points", env: []string{"GOOS=windows"}, argv: []string{"go", "vet", "-tags=wrunfault", "./libcontainer/...", "."}},
+		{name: "vet-client", what: "vet of the client of runhcs", dir: "tests/wine/client", env: []string{"GOOS=windows"}, argv: []string{"go", "vet", "./..."}},
 		{name: "vet-arm64", what: "vet for linux on arm64", env: []string{"GOARCH=arm64", "CGO_ENABLED=0"}, argv: []string{"go", "vet", "./..."}},
 		{name: "vet-oci", what: "vet of the conformance module", dir: "tests/oci", argv: []string{"go", "vet", "./..."}},
 		{name: "unit", what: "tests of all packages, scripts through the real main", tests: true, argv: slices.Concat(test, packages)},
