@@ -153,7 +153,11 @@ func (c *checker) root(r *specs.Root, notDir error) {
 		return
 	}
 	// For a Linux bundle windows.hyperv is only the selector of the utility VM:
-	// "On all other platforms, this field is REQUIRED".
+	// "On all other platforms, this field is REQUIRED". On a Windows host it is
+	// not another platform, and the layers make the root in the guest.
+	if runtime.GOOS == "windows" && c.t.VM && (r == nil || r.Path == "") {
+		return
+	}
 	switch {
 	case r == nil:
 		c.bad("root", "", "is REQUIRED and missing", clause, `name the root file system: "root": {"path": "rootfs"}`)

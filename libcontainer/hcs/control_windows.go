@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
+	"sync"
 	"time"
 
 	winio "github.com/Microsoft/go-winio"
@@ -39,10 +41,23 @@ type answer struct {
 	Error      string `json:"error,omitempty"`
 	Hint       string `json:"hint,omitempty"`
 	NotRunning bool   `json:"notRunning,omitempty"`
+	Exists     bool   `json:"exists,omitempty"` // somebody has a compute system of that name
 }
 
-// longest is how many bytes a line has.
+// longest is how many bytes a line has; JSON takes up to six for one of a text.
 const longest = 64 << 10
+
+// clip keeps a text within a line: the service may have much to say.
+func clip(s string) string {
+	const most = longest / 8
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "…"
+	}
+	return s
+}
+
+// acceptPause keeps a pipe that accepts nobody from taking a processor.
+const acceptPause = 50 * time.Millisecond
 
 // errNoMonitor says that nobody listens: the monitor has ended.
 var errNoMonitor = errors.New("the container's monitor is gone")
@@ -64,9 +79,9 @@ func ask(ctx context.Context, pipe string, r request) error {
 		return fmt.Errorf("%w: %w", errNoMonitor, err)
 	}
 	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(answerWait))
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	_ = conn.SetDeadline(time.Now().Add(answerWait))
 	var a answer
 	err = json.NewEncoder(conn).Encode(r)
 	if err == nil {
@@ -79,12 +94,21 @@ func ask(ctx context.Context, pipe string, r request) error {
 		return fmt.Errorf("asking the monitor to %s: %w: %w", r.Op, errNoMonitor, err)
 	case a.NotRunning:
 		return libcontainer.ErrNotRunning
-	case a.Error != "" && a.Hint != "":
-		return libcontainer.WithHint(errors.New(a.Error), a.Hint)
-	case a.Error != "":
-		return errors.New(a.Error)
+	case a.Error == "":
+		return nil
+	case a.Hint != "":
+		return libcontainer.WithHint(refused{a}, a.Hint)
 	}
-	return nil
+	return refused{a}
+}
+
+// refused is an answer as an error.
+type refused struct{ answer }
+
+func (r refused) Error() string { return r.answer.Error }
+
+func (r refused) Is(target error) bool {
+	return r.Exists && target == computecore.ErrSystemAlreadyExists
 }
 
 func readLine(conn net.Conn, v any) error {
@@ -96,12 +120,17 @@ func readLine(conn net.Conn, v any) error {
 	return json.Unmarshal(line, v)
 }
 
-// serve answers requests until the listener is closed.
-func serve(l net.Listener, handle func(context.Context, request) error) {
+// serve answers requests until the listener is closed, and holds held from a
+// request to its answer.
+func serve(l net.Listener, held sync.Locker, handle func(context.Context, request) error) {
 	for {
 		conn, err := l.Accept()
-		if err != nil {
+		if errors.Is(err, net.ErrClosed) {
 			return
+		}
+		if err != nil {
+			time.Sleep(acceptPause) // one caller's misfortune must not make us deaf
+			continue
 		}
 		go func() {
 			defer conn.Close()
@@ -112,6 +141,8 @@ func serve(l net.Listener, handle func(context.Context, request) error) {
 			if err := readLine(conn, &r); err != nil {
 				return // whoever it was has gone, or is no wrun
 			}
+			held.Lock()
+			defer held.Unlock()
 			_ = json.NewEncoder(conn).Encode(report(handle(ctx, r)))
 		}()
 	}
@@ -121,7 +152,7 @@ func report(err error) answer {
 	if err == nil {
 		return answer{}
 	}
-	a := answer{Error: err.Error(), Hint: libcontainer.Hint(hinted(err))}
+	a := answer{Error: clip(err.Error()), Hint: libcontainer.Hint(hinted(err)), Exists: errors.Is(err, computecore.ErrSystemAlreadyExists)}
 	a.NotRunning = errors.Is(err, libcontainer.ErrNotRunning) || errors.Is(err, computecore.ErrProcessAlreadyStopped)
 	return a
 }

@@ -3,6 +3,7 @@ package hcs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"wrun/libcontainer/hcs/computecore"
@@ -64,7 +65,7 @@ func guardState(answer []byte, id string) (state, socket json.RawMessage, err er
 			}
 		}
 	}
-	return nil, nil, fmt.Errorf("the credential guard has made no instance for container %s", id)
+	return nil, nil, fmt.Errorf("%w for container %s", errNoGuard, id)
 }
 
 // unguard removes the instance.
@@ -73,9 +74,24 @@ func (h *handle) unguard(ctx context.Context) error {
 		return nil
 	}
 	err := computecore.ModifyService(ctx, hcsdoc.RemoveCredential(h.Guard))
-	if err != nil && !noProcess(err) { // "not found": it was announced and never made
+	if err != nil && !noProcess(err) && !h.unguarded(ctx) {
 		return fmt.Errorf("removing the credential guard's instance of container %s: %w", h.Guard, err)
 	}
 	h.Guard = ""
 	return nil
 }
+
+// unguarded looks whether there is no instance to remove: it was announced and
+// never made, or this Windows has no credential guard at all. Nobody documents
+// with which error an instance that is not there is removed.
+func (h *handle) unguarded(ctx context.Context) bool {
+	answer, err := computecore.ServiceProperties(ctx, hcsdoc.Query("ContainerCredentialGuard"))
+	if err != nil {
+		return !unanswered(err)
+	}
+	_, _, err = guardState(answer, h.Guard)
+	return errors.Is(err, errNoGuard)
+}
+
+// errNoGuard says that the guard answers, and has no such instance.
+var errNoGuard = errors.New("the credential guard has made no instance")

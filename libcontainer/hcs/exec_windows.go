@@ -37,12 +37,17 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	if err != nil {
 		return nil, s.execError(err)
 	}
-	p, err := c.createProcess(ctx, parameters)
+	exited, err := c.watch(ctx)
+	var p process
+	if err == nil {
+		p, err = c.createProcess(ctx, parameters)
+		err = notFound(err, programName(e.Spec))
+	}
 	if err != nil {
 		c.close()
-		return nil, s.execError(notFound(err, programName(e.Spec)))
+		return nil, s.execError(err)
 	}
-	x := &further{system: c, p: p, os: s.h.OS, done: make(chan struct{})}
+	x := &further{system: c, exited: exited, p: p, os: s.h.OS, done: make(chan struct{})}
 	go x.await(startRelay(p, io.In, io.Out, io.Err))
 	return x, nil
 }
@@ -50,9 +55,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 // booted starts the compute system of a container that is only created, which
 // an exec finds parked on Linux too.
 func (s *system) booted(ctx context.Context) error {
-	var init program
-	started, err := readRecord(s.h.Dir, initFile, &init)
-	if err != nil || started {
+	if _, started, err := readInit(s.h.Dir); err != nil || started {
 		return err
 	}
 	return ask(ctx, s.h.Gate.Pipe, request{Op: opBoot})
@@ -94,6 +97,7 @@ func (s *system) execDetached(ctx context.Context, parameters []byte, p *specs.P
 // further is a process whose streams this wrun relays.
 type further struct {
 	system computeSystem
+	exited *departure
 	p      process
 	os     string
 	done   chan struct{} // closed when code and err are there
@@ -104,8 +108,8 @@ type further struct {
 // await remembers the end, for Wait may be called twice.
 func (x *further) await(r *relay) {
 	defer close(x.done)
-	x.code, x.err = x.p.wait(context.Background())
-	r.wait(execDrain)
+	x.code, x.err = outcome(x.p, x.exited)
+	r.wait(execDrain, readerWait, nil)
 	x.p.close()
 	x.system.close()
 }

@@ -17,7 +17,7 @@ type handle struct {
 	System string   `json:"system"`        // name of its compute system
 	API    string   `json:"api"`           // of the compute system: apiV1 or apiV2
 	OS     string   `json:"os"`            // in the container: "windows" or "linux"
-	Made   bool     `json:"made"`          // the compute system is ours to end
+	Made   bool     `json:"-"`             // the compute system is ours to end: its document is in Dir
 	Silo   bool     `json:"silo"`          // its processes are the host's
 	VM     *machine `json:"vm,omitempty"`  // the utility VM that hosts it
 	Net    *network `json:"net,omitempty"` // the network namespace that create made
@@ -34,9 +34,10 @@ const (
 // machine is a utility VM and what the container has attached to it.
 type machine struct {
 	System   string       `json:"system"`
-	Owned    bool         `json:"owned"`            // made for this container, ends with it
-	Dir      string       `json:"dir"`              // state directory of its owner, which has the ledger
-	Grants   []string     `json:"grants,omitempty"` // what it boots from: files it got access to
+	Owned    bool         `json:"owned"`             // made for this container, ends with it
+	Foreign  bool         `json:"foreign,omitempty"` // but another one took the name: not to be ended
+	Dir      string       `json:"dir"`               // state directory of its owner, which has the ledger
+	Grants   []string     `json:"grants,omitempty"`  // what it boots from: files it got access to
 	Attached []attachment `json:"attached,omitempty"`
 }
 

@@ -3,6 +3,7 @@ package hcs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/sirupsen/logrus"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/hcs/computecore"
 	"wrun/libcontainer/hcsdoc"
 )
 
@@ -48,7 +50,7 @@ func (h *handle) catchUp() error {
 	if h.Gate == nil || h.Gate.Pid == 0 {
 		gate := new(monitor)
 		found, err := readRecord(h.Dir, gateFile, gate)
-		if err != nil {
+		if err != nil && !errors.Is(err, errDamaged) {
 			return err
 		}
 		if found {
@@ -56,7 +58,7 @@ func (h *handle) catchUp() error {
 		}
 	}
 	_, err := os.Stat(filepath.Join(h.Dir, documentFile))
-	h.Made = h.Made || err == nil
+	h.Made = err == nil
 	return nil
 }
 
@@ -238,7 +240,7 @@ func (b *birth) process() error {
 // free makes sure that the name is: a system of that name is somebody's, and a
 // record of ours that named it would have delete end it.
 func (b *birth) free(ctx context.Context) error {
-	found, err := serviceFor(b.h.API).find(ctx, b.h.System)
+	found, err := find(ctx, serviceFor(b.h.API), b.h.System)
 	if err != nil {
 		return err
 	}
@@ -287,10 +289,11 @@ func (b *birth) make(ctx context.Context) error {
 		return fmt.Errorf("writing the document of container %s: %w", b.h.System, err)
 	}
 	b.h.Made = true
-	if err := b.record(); err != nil {
-		return err
+	err = ask(ctx, b.h.Gate.Pipe, request{Op: opCreate})
+	if errors.Is(err, computecore.ErrSystemAlreadyExists) {
+		b.h.Made = false // somebody was faster since free looked: it is not ours to end
 	}
-	if err := ask(ctx, b.h.Gate.Pipe, request{Op: opCreate}); err != nil {
+	if err != nil {
 		return err
 	}
 	return b.pin()

@@ -1,6 +1,7 @@
 package hcs_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -73,6 +75,44 @@ func TestHost(t *testing.T) {
 				},
 			})
 		})
+	}
+}
+
+// TestSingleExecSignal: hcsshim has no signals for a container of schema v1, and
+// what is sent to a further process must not reach the container in their place.
+func TestSingleExecSignal(t *testing.T) {
+	emulator(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	spec := bundle(t, []string{"sleep", "1000"})
+	hyperv(spec)
+	s, err := hcs.New().Create(ctx, &libcontainer.Config{
+		ID: fmt.Sprintf("host-signal-%d", last.Add(1)), Owner: "wrun", Dir: t.TempDir(), Spec: spec, Isolation: libcontainer.Decide(spec),
+		Record: func(libcontainer.Handle) error { return nil }, Warn: t.Logf,
+	}, libcontainer.Stdio{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	}()
+	if err := s.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	p, err := s.Exec(ctx, &libcontainer.Exec{Spec: &specs.Process{Args: []string{"sleep", "1000"}, Cwd: `C:\`}, Container: spec, Warn: t.Logf}, libcontainer.Stdio{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Signal(libcontainer.CtrlC); err != nil {
+		t.Error(err)
+	}
+	if _, err := p.Wait(ctx); err != nil {
+		t.Error(err)
+	}
+	if live, err := s.Live(ctx); err != nil || !live.Exists || !live.Started {
+		t.Errorf("the container after Ctrl-C for another process: %+v, %v", live, err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"github.com/Microsoft/hcsshim"
@@ -150,6 +151,11 @@ func (b *birth) storage(ctx context.Context) error {
 	if err := b.scratchDisk(ctx); err != nil {
 		return err
 	}
+	if volume, _ := mounted(ctx, b.in.Scratch); volume != "" {
+		// Taking our mount back would take it from whoever has it.
+		err := fmt.Errorf("windows.layerFolders: the scratch %s is mounted already, at %s", b.in.Scratch, volume)
+		return libcontainer.WithHint(err, "each container needs a scratch folder of its own; delete the one that has this")
+	}
 	b.h.Disk = &storage{Scratch: b.in.Scratch}
 	if err := b.record(); err != nil {
 		return err
@@ -157,6 +163,26 @@ func (b *birth) storage(ctx context.Context) error {
 	var err error
 	b.in.Root, err = mount(ctx, b.in.Scratch, b.parents())
 	return err
+}
+
+// mounted is the volume that the scratch layer is mounted at, "" where it is
+// not. Of a layer that is not mounted, Windows may name the folder instead.
+func mounted(ctx context.Context, scratch string) (volume string, err error) {
+	info, id := driver(scratch)
+	err = bounded(ctx, "GetLayerMountPath", scratch, func() (err error) {
+		volume, err = hcsshim.GetLayerMountPath(info, id)
+		return err
+	})
+	if err != nil || !isVolume(volume) {
+		return "", err
+	}
+	return volume, nil
+}
+
+// isVolume tells a volume's path from a folder's.
+func isVolume(path string) bool {
+	const prefix = `\\?\Volume{`
+	return len(path) > len(prefix) && strings.EqualFold(path[:len(prefix)], prefix)
 }
 
 func (b *birth) parents() []string {
@@ -275,7 +301,7 @@ const (
 
 // unmount undoes mount, how far that ever came, and may be repeated. Which
 // errors Windows has for a layer that is not mounted nobody documents, so when
-// both halves fail it is asked: a layer without a mount path is not.
+// both halves fail it is asked.
 func (h *handle) unmount(ctx context.Context) error {
 	if h.Disk == nil {
 		return nil
@@ -288,14 +314,10 @@ func (h *handle) unmount(ctx context.Context) error {
 		if deactivated == nil || unprepared == nil {
 			return deactivated
 		}
-		mounted := bounded(ctx, "GetLayerMountPath", scratch, func() error {
-			_, err := hcsshim.GetLayerMountPath(info, id)
-			return err
-		}) == nil
-		if !mounted {
-			return nil
+		if volume, err := mounted(ctx, scratch); volume != "" || unanswered(err) {
+			return errors.Join(unprepared, deactivated)
 		}
-		return errors.Join(unprepared, deactivated)
+		return nil
 	})
 	if err != nil {
 		return fmt.Errorf("unmounting %s: %w", scratch, err)

@@ -18,6 +18,7 @@ type ledger struct {
 type used struct {
 	By    []string `json:"by"`              // containers
 	Place *int     `json:"place,omitempty"` // of a disk
+	Done  bool     `json:"done"`            // it is there: whoever took it first may have died before
 }
 
 // ledgerFile is the ledger's name in the owner's state directory.
@@ -57,8 +58,8 @@ func (l *ledger) disks() map[string]int {
 	return all
 }
 
-// use notes that container uses key; first says that nobody did before.
-func (l *ledger) use(container, key string) (first bool) {
+// use notes that container uses key, and answers what is known of it.
+func (l *ledger) use(container, key string) *used {
 	if l.Shared == nil {
 		l.Shared = map[string]*used{}
 	}
@@ -71,7 +72,29 @@ func (l *ledger) use(container, key string) (first bool) {
 		u.By = append(u.By, container)
 		sort.Strings(u.By)
 	}
-	return len(u.By) == 1
+	return u
+}
+
+// alone says that container uses key, and nobody else does.
+func (l *ledger) alone(container, key string) bool {
+	u := l.Shared[key]
+	return u != nil && len(u.By) == 1 && u.By[0] == container
+}
+
+// knows says that container has something of this VM. Every container of a VM
+// has its scratch disk's place.
+func (l *ledger) knows(container string) bool {
+	for _, by := range l.Places {
+		if by == container {
+			return true
+		}
+	}
+	for _, u := range l.Shared {
+		if slices.Contains(u.By, container) {
+			return true
+		}
+	}
+	return false
 }
 
 // leave notes that container uses key no more; last says that nobody does.

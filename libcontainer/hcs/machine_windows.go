@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
@@ -38,7 +39,7 @@ func (b *birth) machine(ctx context.Context) error {
 		b.h.VM.Dir = filepath.Join(filepath.Dir(b.config.Dir), owner)
 	}
 	b.in.Host = b.h.VM.System
-	found, err := v2{}.find(ctx, b.h.VM.System)
+	found, err := find(ctx, v2{}, b.h.VM.System)
 	switch {
 	case err != nil:
 		return err
@@ -50,6 +51,9 @@ func (b *birth) machine(ctx context.Context) error {
 	case !b.h.VM.Owned && found.ended():
 		b.h.VM = nil
 		return libcontainer.WithHint(fmt.Errorf("joining the utility VM of container %s: it does not run", owner), "create and start the sandbox first")
+	case !b.h.VM.Owned && found.State == "Paused":
+		b.h.VM = nil
+		return libcontainer.WithHint(fmt.Errorf("joining the utility VM of container %s: it is paused", owner), "wrun resume "+owner)
 	}
 	if err := b.scratchDisk(ctx); err != nil {
 		return err
@@ -75,14 +79,10 @@ func (b *birth) furnish(ctx context.Context, l *ledger, save func() error) error
 		}
 	}
 	l.take(b.config.ID, plan.LUNs)
-	var todo []*hcsdoc.Step
 	for i := range plan.Steps {
 		s := &plan.Steps[i]
-		if s.Key == "" || l.use(b.config.ID, s.Key) {
-			todo = append(todo, s)
-			if s.Key != "" {
-				l.Shared[s.Key].Place = s.LUN
-			}
+		if s.Key != "" {
+			l.use(b.config.ID, s.Key).Place = s.LUN
 		}
 		b.h.VM.Attached = append(b.h.VM.Attached, attachment{What: s.What, Undo: s.Undo, Key: s.Key, Grant: s.Grant})
 	}
@@ -97,9 +97,20 @@ func (b *birth) furnish(ctx context.Context, l *ledger, save func() error) error
 		return err
 	}
 	defer vm.close()
-	for _, s := range todo {
-		if err := b.attach(ctx, vm, s); err != nil {
+	for i := range plan.Steps {
+		s := &plan.Steps[i]
+		if s.Key != "" && l.Shared[s.Key].Done {
+			continue
+		}
+		if err := b.attach(ctx, vm, s, s.Key != "" && !l.alone(b.config.ID, s.Key)); err != nil {
 			return fmt.Errorf("%s: %w", s.What, err)
+		}
+		if s.Key == "" {
+			continue
+		}
+		l.Shared[s.Key].Done = true
+		if err := save(); err != nil {
+			return err
 		}
 	}
 	for _, f := range plan.Folders {
@@ -126,6 +137,11 @@ func (b *birth) running(ctx context.Context, document []byte) (computeSystem, er
 		}
 	}
 	vm, err := v2{}.create(ctx, b.h.VM.System, document)
+	if errors.Is(err, computecore.ErrSystemAlreadyExists) {
+		// Somebody was faster since machine looked: it is not ours to end.
+		b.h.VM.Foreign = true
+		return nil, errors.Join(err, b.record())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +152,12 @@ func (b *birth) running(ctx context.Context, document []byte) (computeSystem, er
 	return vm, nil
 }
 
-func (b *birth) attach(ctx context.Context, vm computeSystem, s *hcsdoc.Step) error {
+// attach does one step. again: another container was to do it and died over it,
+// and nobody knows how far it came.
+func (b *birth) attach(ctx context.Context, vm computeSystem, s *hcsdoc.Step, again bool) error {
+	if again && s.Undo != nil {
+		_ = vm.modify(ctx, s.Undo)
+	}
 	if s.Grant != "" {
 		if err := computecore.GrantVMAccess(b.h.VM.System, s.Grant); err != nil {
 			return err
@@ -160,6 +181,12 @@ func (b *birth) vmOwner() (string, error) {
 	role, sandbox, err := hcsdoc.Pod(b.config.Spec)
 	if err != nil {
 		return "", err
+	}
+	for _, id := range []string{sandbox, b.config.VM} {
+		// The VM's ledger lies in the owner's state directory, and nowhere else.
+		if strings.ContainsAny(id, `\/:`) || id == "." || id == ".." {
+			return "", fmt.Errorf("%q, whose utility VM is to be shared, is no container id", id)
+		}
 	}
 	switch {
 	case role == hcsdoc.RoleSandbox && sandbox != b.config.ID:
@@ -240,10 +267,21 @@ func makeFolder(ctx context.Context, vm computeSystem, folder string) error {
 }
 
 // detach takes back what the container attached to a VM that lives on. It
-// continues behind what cannot be taken back: the VM's end takes it all.
+// continues behind what cannot be taken back, keeps that in the ledger and may
+// be repeated.
 func (h *handle) detach(ctx context.Context) error {
 	if h.VM == nil || h.VM.Owned || len(h.VM.Attached) == 0 {
 		return nil
+	}
+	found, err := find(ctx, v2{}, h.VM.System)
+	switch {
+	case err != nil:
+		return err
+	case found.ended():
+		return h.forget()
+	case found.State == "Paused":
+		err := fmt.Errorf("detaching container %s: its utility VM %s is paused", h.System, h.VM.System)
+		return libcontainer.WithHint(err, "resume, or delete, the container that owns the VM")
 	}
 	vm, err := v2{}.open(ctx, h.VM.System)
 	if gone(err) {
@@ -254,21 +292,27 @@ func (h *handle) detach(ctx context.Context) error {
 	}
 	defer vm.close()
 	err = h.VM.account(func(l *ledger, save func() error) error {
+		if !l.knows(h.System) {
+			// Nothing was done yet, or this is a later VM of that name: its places
+			// and shares are others'. The files are ours.
+			return h.VM.revokeAll(func(a *attachment) bool { return l.Shared[a.Key] == nil })
+		}
 		var errs error
 		for i := len(h.VM.Attached) - 1; i >= 0; i-- {
 			a := &h.VM.Attached[i]
-			if a.Key != "" && !l.leave(h.System, a.Key) || a.Undo == nil {
-				continue
+			if a.Key == "" || l.alone(h.System, a.Key) {
+				if err := h.undo(ctx, vm, a); err != nil {
+					errs = errors.Join(errs, err)
+					continue
+				}
 			}
-			// "Not found": it was written down and never done.
-			if err := vm.modify(ctx, a.Undo); err != nil && !noProcess(err) {
-				errs = errors.Join(errs, fmt.Errorf("undo %s: %w", a.What, err))
-			}
-			if a.Grant != "" {
-				errs = errors.Join(errs, revoke(h.VM.System, a.Grant))
+			if a.Key != "" {
+				l.leave(h.System, a.Key)
 			}
 		}
-		l.release(h.System)
+		if errs == nil {
+			l.release(h.System)
+		}
 		return errors.Join(errs, save())
 	})
 	if err == nil {
@@ -277,35 +321,54 @@ func (h *handle) detach(ctx context.Context) error {
 	return err
 }
 
+// undo takes one attachment back, and is done where it was only written down.
+func (h *handle) undo(ctx context.Context, vm computeSystem, a *attachment) error {
+	if a.Undo == nil {
+		return nil
+	}
+	if err := vm.modify(ctx, a.Undo); err != nil && !noProcess(err) {
+		return fmt.Errorf("undo %s: %w", a.What, err)
+	}
+	if a.Grant == "" {
+		return nil
+	}
+	return revoke(h.VM.System, a.Grant)
+}
+
 // forget takes the container out of the ledger of a VM that is gone, and its
 // access to files with it.
 func (h *handle) forget() error {
 	vm := h.VM
-	last := func(*attachment) bool { return true }
-	give := func() error {
-		var errs error
-		for i := range vm.Attached {
-			if a := &vm.Attached[i]; last(a) && a.Grant != "" {
-				errs = errors.Join(errs, revoke(vm.System, a.Grant))
-			}
-		}
-		return errs
-	}
 	var err error
 	if _, gone := os.Stat(vm.Dir); errors.Is(gone, fs.ErrNotExist) {
-		err = give() // the ledger went with its owner
+		err = vm.revokeAll(nil) // the ledger went with its owner
 	} else {
 		err = vm.account(func(l *ledger, save func() error) error {
-			last = func(a *attachment) bool { return a.Key == "" || l.leave(h.System, a.Key) }
-			errs := give()
+			errs := vm.revokeAll(func(a *attachment) bool { return l.leave(h.System, a.Key) })
 			l.release(h.System)
 			return errors.Join(errs, save())
 		})
+	}
+	if errors.Is(err, errDamaged) {
+		err = vm.revokeAll(nil) // the machine's end took ledger and VM
 	}
 	if err == nil {
 		h.VM = nil
 	}
 	return err
+}
+
+// revokeAll gives the access back that was for this container, and of what it
+// shared that of which last says that nobody else uses it; nil: nobody does.
+func (m *machine) revokeAll(last func(*attachment) bool) error {
+	var errs error
+	for i := range m.Attached {
+		a := &m.Attached[i]
+		if mine := a.Key == "" || last == nil || last(a); mine && a.Grant != "" {
+			errs = errors.Join(errs, revoke(m.System, a.Grant))
+		}
+	}
+	return errs
 }
 
 func revoke(vm, path string) error {
@@ -323,22 +386,19 @@ func (h *handle) powerOff(ctx context.Context) error {
 	if h.VM == nil || !h.VM.Owned {
 		return nil
 	}
-	ending, cancel := context.WithTimeout(ctx, terminateWait+callWait)
-	defer cancel()
-	if err := terminateByName(ending, v2{}, h.VM.System); err != nil {
-		return fmt.Errorf("ending utility VM %s: %w", h.VM.System, err)
-	}
-	grants := h.VM.Grants
-	for _, a := range h.VM.Attached {
-		if a.Grant != "" {
-			grants = append(grants, a.Grant)
+	if !h.VM.Foreign {
+		ending, cancel := context.WithTimeout(ctx, terminateWait+callWait)
+		defer cancel()
+		if err := terminateByName(ending, v2{}, h.VM.System); err != nil {
+			return fmt.Errorf("ending utility VM %s: %w", h.VM.System, err)
 		}
 	}
-	for _, path := range grants {
-		if err := revoke(h.VM.System, path); err != nil {
-			return err
-		}
+	errs := h.VM.revokeAll(nil)
+	for _, path := range h.VM.Grants {
+		errs = errors.Join(errs, revoke(h.VM.System, path))
 	}
-	h.VM = nil
-	return nil
+	if errs == nil {
+		h.VM = nil
+	}
+	return errs
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -31,9 +30,6 @@ const (
 	// interrupted is STATUS_CONTROL_C_EXIT, with which Windows ends a program
 	// that does not handle a control event.
 	interrupted = 0xC000013A
-	// lost is HCS_E_UNEXPECTED_EXIT: the container ended, and nobody knows how
-	// its program did.
-	lost = 0x80370106
 	// unstarted is every shell's code for a program that is not there.
 	unstarted = 127
 )
@@ -45,11 +41,15 @@ type keeper struct {
 
 	work    sync.Mutex // one request at a time changes the container
 	system  computeSystem
-	exited  <-chan string // the compute system's end
+	exited  *departure // the compute system's end
 	booted  bool
 	relay   *relay
 	settled chan struct{}
 	settle  sync.Once
+	hurry   chan struct{} // closed: nobody waits for the last of the output any more
+	hasten  sync.Once
+
+	answers sync.RWMutex // for writing when all are given
 
 	mu       sync.Mutex // held for moments only: a kill must get through
 	process  process
@@ -65,7 +65,7 @@ type keeper struct {
 // the process that it must not outlive before it is settled.
 func Monitor(file string, ready, creator uintptr) int {
 	quiet()
-	k := &keeper{over: make(chan ending, 1), settled: make(chan struct{})}
+	k := &keeper{over: make(chan ending, 1), settled: make(chan struct{}), hurry: make(chan struct{})}
 	pipe := os.NewFile(ready, "ready")
 	code, err := k.run(file, pipe, windows.Handle(creator))
 	if err != nil {
@@ -82,6 +82,7 @@ func (k *keeper) run(file string, ready *os.File, creator windows.Handle) (uint3
 		return 0, err
 	}
 	if k.Exec {
+		closeHandle(creator) // which may end while the process goes on
 		return k.exec(ready)
 	}
 	self := monitor{Pid: os.Getpid(), Pipe: k.Pipe}
@@ -96,14 +97,14 @@ func (k *keeper) run(file string, ready *os.File, creator windows.Handle) (uint3
 		return 0, fmt.Errorf("listening for commands: %w", err)
 	}
 	defer l.Close()
-	go serve(l, k.answer)
+	go serve(l, k.answers.RLocker(), k.answer)
 	if _, err := ready.WriteString("ready\n"); err != nil {
 		return 0, fmt.Errorf("telling the creator: %w", err)
 	}
 	_ = ready.Close()
 	go k.mourn(creator)
 	end := <-k.over
-	return k.finish(l, end), nil
+	return k.finish(end), nil
 }
 
 // mourn ends a monitor whose creator dies before the container's facts are
@@ -112,6 +113,7 @@ func (k *keeper) mourn(creator windows.Handle) {
 	died := make(chan struct{})
 	go func() {
 		_, _ = windows.WaitForSingleObject(creator, windows.INFINITE)
+		closeHandle(creator) // which kept the dead process and its id
 		close(died)
 	}()
 	select {
@@ -146,6 +148,7 @@ func (k *keeper) answer(ctx context.Context, r request) error {
 		k.mu.Lock()
 		defer k.mu.Unlock()
 		if k.stopping {
+			k.hasten.Do(func() { close(k.hurry) })
 			return libcontainer.ErrNotRunning
 		}
 		k.forced = true
@@ -193,6 +196,10 @@ func (k *keeper) create(ctx context.Context) error {
 		return fmt.Errorf("reading the document of container %s: %w", k.System, err)
 	}
 	system, err := serviceFor(k.API).create(ctx, k.System, document)
+	if errors.Is(err, computecore.ErrSystemAlreadyExists) {
+		// Somebody was faster: it is not ours to end, which the document would say.
+		return errors.Join(err, os.Remove(filepath.Join(k.dir, documentFile)))
+	}
 	if err != nil {
 		return err
 	}
@@ -227,6 +234,9 @@ func (k *keeper) start(ctx context.Context) error {
 		p, err = k.system.createProcess(ctx, k.Process)
 		err = notFound(err, k.Program)
 	}
+	if first, ok := p.(*processV1); ok {
+		first.init = true
+	}
 	if err == nil {
 		if err = writeRecord(k.dir, initFile, program{Pid: p.pid()}); err != nil {
 			p.close()
@@ -246,30 +256,11 @@ func (k *keeper) start(ctx context.Context) error {
 }
 
 // await sees the end of the program or of the whole container.
-func (k *keeper) await(p process, exited <-chan string) {
-	type result struct {
-		code uint32
-		err  error
-	}
-	done := make(chan result, 1)
-	go func() {
-		code, err := p.wait(context.Background())
-		done <- result{code, err}
-	}()
-	var r result
-	select {
-	case r = <-done:
-	case why := <-exited:
-		// The program's own end, if it had one, is known by now or never.
-		select {
-		case r = <-done:
-		case <-time.After(time.Second):
-			r.err = fmt.Errorf("the container ended: %s", why)
-		}
-	}
-	end := ending{Code: r.code}
-	if r.err != nil {
-		end = ending{Code: lost, Why: r.err.Error()}
+func (k *keeper) await(p process, exited *departure) {
+	code, err := outcome(p, exited)
+	end := ending{Code: code}
+	if err != nil {
+		end = ending{Code: lost, Why: err.Error()}
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -319,21 +310,24 @@ func (k *keeper) end(e ending) {
 
 // finish writes down how the program ended, ends what it left, and returns the
 // exit code.
-func (k *keeper) finish(l net.Listener, e ending) uint32 {
+func (k *keeper) finish(e ending) uint32 {
 	err := writeRecord(k.dir, exitFile, e) // first of all: from now on it is stopped
-	_ = l.Close()
 	k.mu.Lock()
 	busy, forced, p := k.busy, k.forced, k.process
 	k.mu.Unlock()
-	if busy {
+	if k.VM != "" && forced {
+		err = errors.Join(err, endMachine(k.VM)) // with all it hosts, also when it is paused or hangs
+	}
+	if !busy {
+		k.work.Lock()
+	} else if !lockWithin(&k.work, endWait) {
 		// A start that hangs has the handle; its end needs another one.
 		err = errors.Join(err, k.endOther())
-		lockWithin(&k.work, terminateWait)
-	} else {
-		k.work.Lock()
-	}
-	if k.VM != "" && forced {
-		err = errors.Join(err, endMachine(k.VM)) // with all it hosts, and also when it is paused
+		if !lockWithin(&k.work, terminateWait) {
+			// What it works with is not ours to touch. What is left, delete ends.
+			k.log("ending container %s: a call of the service does not come back: %v", k.System, err)
+			return e.Code
+		}
 	}
 	if k.system != nil {
 		err = errors.Join(err, endSystem(k.system, k.exited, forced))
@@ -346,11 +340,18 @@ func (k *keeper) finish(l net.Listener, e ending) uint32 {
 		err = errors.Join(err, endMachine(k.VM))
 	}
 	if k.relay != nil {
-		k.relay.wait(drainWait)
+		patience := readerWait
+		if forced {
+			patience = 0 // whoever killed it wants it gone
+		}
+		k.relay.wait(drainWait, patience, k.hurry)
 	}
 	if err != nil {
 		k.log("ending container %s: %v", k.System, err)
 	}
+	// Who asked is owed the answer: the error of a start that failed, above all.
+	k.work.Unlock()
+	lockWithin(&k.answers, dialWait)
 	return e.Code
 }
 
@@ -370,7 +371,7 @@ func (k *keeper) endOther() error {
 
 // lockWithin waits for a request that is under way, but not for ever: a
 // monitor ends, and the service drops what its handles were doing.
-func lockWithin(m *sync.Mutex, most time.Duration) {
+func lockWithin(m sync.Locker, most time.Duration) bool {
 	got := make(chan struct{})
 	go func() {
 		m.Lock()
@@ -378,13 +379,15 @@ func lockWithin(m *sync.Mutex, most time.Duration) {
 	}()
 	select {
 	case <-got:
+		return true
 	case <-time.After(most):
+		return false
 	}
 }
 
 // endSystem ends a compute system: politely, unless the end was forced, for
 // its services may have something to write; then not.
-func endSystem(s computeSystem, exited <-chan string, forced bool) error {
+func endSystem(s computeSystem, exited *departure, forced bool) error {
 	if !forced && ended(s.shutdown, exited, shutdownWait) == nil {
 		return nil
 	}
@@ -402,17 +405,21 @@ func terminateByName(ctx context.Context, on service, id string) error {
 	}
 	defer s.close()
 	exited, err := s.watch(ctx)
-	if err != nil {
-		if gone(err) {
-			return nil
-		}
-		return err
+	if err == nil {
+		err = ended(s.terminate, exited, terminateWait)
 	}
-	return ended(s.terminate, exited, terminateWait)
+	if err == nil || gone(err) {
+		return nil
+	}
+	// Whatever went wrong with the asking, what counts is whether it is there.
+	if found, lost := find(ctx, on, id); lost == nil && found.ended() {
+		return nil
+	}
+	return err
 }
 
 // ended asks for a compute system's end and waits until it has come.
-func ended(how func(context.Context) error, exited <-chan string, most time.Duration) error {
+func ended(how func(context.Context) error, exited *departure, most time.Duration) error {
 	ctx, cancel := context.WithTimeout(context.Background(), most)
 	defer cancel()
 	if err := how(ctx); err != nil && !errors.Is(err, computecore.ErrPending) {
@@ -422,8 +429,8 @@ func ended(how func(context.Context) error, exited <-chan string, most time.Dura
 		return err
 	}
 	select {
-	case <-exited:
-		return nil
+	case <-exited.done:
+		return exited.err
 	case <-ctx.Done():
 		return fmt.Errorf("it has not ended after %v", most)
 	}
@@ -438,6 +445,10 @@ func (k *keeper) exec(ready *os.File) (uint32, error) {
 		return 0, err
 	}
 	defer system.close()
+	exited, err := system.watch(ctx)
+	if err != nil {
+		return 0, err
+	}
 	p, err := system.createProcess(ctx, k.Process)
 	if err != nil {
 		return 0, notFound(err, k.Program)
@@ -448,12 +459,12 @@ func (k *keeper) exec(ready *os.File) (uint32, error) {
 		k.log("telling the creator: %v", err)
 	}
 	_ = ready.Close()
-	code, err := p.wait(context.Background())
+	code, err := outcome(p, exited)
 	if err != nil {
 		k.log("waiting for process %d of container %s: %v", p.pid(), k.System, err)
 		code = lost
 	}
-	r.wait(execDrain)
+	r.wait(execDrain, readerWait, nil)
 	return code, nil
 }
 

@@ -13,7 +13,7 @@ import (
 
 func TestHandle(t *testing.T) {
 	h := &handle{
-		Dir: `C:\ProgramData\wrun\c1`, System: "c1", API: apiV2, OS: "windows", Made: true,
+		Dir: `C:\ProgramData\wrun\c1`, System: "c1", API: apiV2, OS: "windows",
 		VM:   &machine{System: "pod@vm", Dir: `C:\ProgramData\wrun\pod`, Attached: []attachment{{What: "share", Undo: json.RawMessage(`{"a":1}`), Key: "k", Grant: `C:\x`}}},
 		Net:  &network{Namespace: "ns", Made: true, Endpoints: []string{"e1"}},
 		Disk: &storage{Scratch: `C:\scratch`},
@@ -56,6 +56,16 @@ func TestRecords(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(dir, initFile), []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// A record that the machine's end damaged keeps nobody from deleting.
+	if _, started, err := readInit(dir); started || err != nil {
+		t.Errorf("a damaged record of the program: %v, %v", started, err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, exitFile), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if end, over, err := readEnding(dir); !over || end.Why == "" || err != nil {
+		t.Errorf("a damaged record of the end: %+v, %v, %v", end, over, err)
+	}
 	var p program
 	if found, err := readRecord(dir, initFile, &p); found || err == nil || !strings.Contains(err.Error(), initFile) {
 		t.Errorf("a damaged record: %v, %v", found, err)
@@ -76,18 +86,25 @@ func TestLedger(t *testing.T) {
 	if free := l.free(1); len(free) != places-1 || free[0] != 1 {
 		t.Errorf("free at first: %v", free)
 	}
-	zero := 1
+	one := 1 // a place
+	if l.knows("a") {
+		t.Error("knows a, which has taken nothing")
+	}
 	l.take("a", []int{1, 2})
-	if !l.use("a", "disk:x") {
-		t.Error("the first user is not the first")
+	if !l.knows("a") || l.knows("b") {
+		t.Error("a is known by its places, and nobody else is")
 	}
-	l.Shared["disk:x"].Place = &zero
+	l.use("a", "disk:x").Place = &one
+	if !l.alone("a", "disk:x") || l.alone("b", "disk:x") || l.alone("a", "disk:y") {
+		t.Error("a alone has disk:x")
+	}
+	l.use("b", "disk:x")
+	if !l.knows("b") || l.alone("a", "disk:x") || l.alone("b", "disk:x") {
+		t.Error("a and b have disk:x")
+	}
 	l.take("b", []int{3})
-	if l.use("b", "disk:x") {
-		t.Error("the second user is the first")
-	}
-	if l.use("b", "disk:x") || len(l.Shared["disk:x"].By) != 2 {
-		t.Errorf("users: %v", l.Shared["disk:x"].By)
+	if u := l.use("b", "disk:x"); len(u.By) != 2 || u.Place != &one || u.Done {
+		t.Errorf("after its second user disk:x is %+v", u)
 	}
 	if d := l.disks(); d["disk:x"] != 1 || len(d) != 1 {
 		t.Errorf("disks %v", d)

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/windows"
@@ -17,6 +18,8 @@ import (
 type relay struct {
 	outputs sync.WaitGroup
 	drained chan struct{} // closed when all output is written
+	writing atomic.Int32  // outputs that wait for their reader
+	written atomic.Int64  // bytes
 }
 
 // startRelay begins to copy. A caller that no longer reads must not block the
@@ -33,7 +36,7 @@ func startRelay(p process, in, out, err *os.File) *relay {
 		}
 		r.outputs.Go(func() {
 			defer s.from.Close()
-			pump(s.to, s.from)
+			r.pump(s.to, s.from)
 		})
 	}
 	if pin != nil {
@@ -56,14 +59,17 @@ func startRelay(p process, in, out, err *os.File) *relay {
 	return r
 }
 
-func pump(to *os.File, from io.Reader) {
+func (r *relay) pump(to *os.File, from io.Reader) {
 	buf := make([]byte, 64<<10)
 	for {
 		n, err := from.Read(buf)
 		if n > 0 && to != nil {
+			r.writing.Add(1)
 			if _, werr := to.Write(buf[:n]); werr != nil {
 				to = nil
 			}
+			r.written.Add(int64(n))
+			r.writing.Add(-1)
 		}
 		if err != nil {
 			return
@@ -71,14 +77,35 @@ func pump(to *os.File, from io.Reader) {
 	}
 }
 
-// wait returns when all output was written, or after a time: a child of the
-// process may hold the pipes for ever.
-func (r *relay) wait(most time.Duration) {
+// wait returns when all output was written, or when for most there was nothing to
+// write: a child of the process may hold the pipes for ever. One that goes on
+// writing into them is heard for twenty times that long. A reader that is slow
+// may be so as long as it reads something within patience, and nobody is in a
+// hurry.
+func (r *relay) wait(most, patience time.Duration, hurry <-chan struct{}) {
 	t := time.NewTimer(most)
 	defer t.Stop()
-	select {
-	case <-r.drained:
-	case <-t.C:
+	stuck, before := time.Duration(0), r.written.Load()
+	for round := 1; ; round++ {
+		select {
+		case <-r.drained:
+			return
+		case <-hurry:
+			patience, hurry = 0, nil
+			continue
+		case <-t.C:
+		}
+		now, writing := r.written.Load(), r.writing.Load() > 0
+		if now == before {
+			stuck += most
+		} else {
+			stuck = 0
+		}
+		if !writing && (now == before || round >= 20) || writing && stuck >= patience {
+			return
+		}
+		before = now
+		t.Reset(most)
 	}
 }
 

@@ -32,27 +32,64 @@ type child struct {
 // spawn starts a monitor with the given streams and waits until it is ready.
 // It inherits these, two handles of ours and nothing else.
 func spawn(ctx context.Context, file string, io libcontainer.Stdio) (*child, error) {
-	exe, err := os.Executable()
-	if err != nil {
-		return nil, fmt.Errorf("starting the monitor: %w", err)
-	}
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting the monitor: %w", err)
 	}
 	defer r.Close()
 	defer w.Close()
-	ready, err := inheritable(windows.Handle(w.Fd()))
+	ready, err := inheritable(windows.Handle(w.Fd()), 0)
 	if err != nil {
 		return nil, fmt.Errorf("starting the monitor: %w", err)
 	}
-	defer windows.CloseHandle(ready)
-	self, err := inheritable(windows.CurrentProcess())
+	_ = w.Close()
+	// A monitor has to see our end, and to do nothing else to us.
+	self, err := inheritable(windows.CurrentProcess(), windows.SYNCHRONIZE)
+	if err != nil {
+		closeHandle(ready)
+		return nil, fmt.Errorf("starting the monitor: %w", err)
+	}
+	p, err := startMonitor(file, io, ready, self)
+	// Only the monitor's copies are left open: its death ends our reading.
+	closeHandle(ready)
+	closeHandle(self)
 	if err != nil {
 		return nil, fmt.Errorf("starting the monitor: %w", err)
 	}
-	defer windows.CloseHandle(self)
+	c := &child{process: p}
+	if c.created, err = creationTime(p.Pid); err == nil {
+		err = c.await(ctx, r)
+	}
+	if err != nil {
+		c.kill()
+		return nil, fmt.Errorf("starting the monitor: %w", err)
+	}
+	return c, nil
+}
 
+// startMonitor starts the process.
+func startMonitor(file string, io libcontainer.Stdio, ready, self windows.Handle) (*os.Process, error) {
+	exe, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	// Not in the container's directory, which could not be removed while an exec's
+	// monitor has the rest of its output to write.
+	dir, err := windows.GetSystemDirectory()
+	if err != nil {
+		return nil, err
+	}
+	streams := []*os.File{io.In, io.Out, io.Err}
+	for i, f := range streams {
+		if f != nil {
+			continue
+		}
+		// No file at all would become the handle -1, which means this process.
+		if streams[i], err = os.OpenFile(os.DevNull, os.O_RDWR, 0); err != nil {
+			return nil, err
+		}
+		defer streams[i].Close()
+	}
 	attr := &syscall.SysProcAttr{
 		CreationFlags:              windows.CREATE_NEW_PROCESS_GROUP, // the caller's Ctrl-C is not the monitor's
 		AdditionalInheritedHandles: []syscall.Handle{syscall.Handle(ready), syscall.Handle(self)},
@@ -62,23 +99,7 @@ func spawn(ctx context.Context, file string, io libcontainer.Stdio) (*child, err
 		attr.CreationFlags |= windows.DETACHED_PROCESS
 	}
 	argv := []string{exe, MonitorCommand, file, strconv.FormatUint(uint64(ready), 10), strconv.FormatUint(uint64(self), 10)}
-	p, err := os.StartProcess(exe, argv, &os.ProcAttr{Dir: filepath.Dir(file), Files: []*os.File{io.In, io.Out, io.Err}, Sys: attr})
-	if err != nil {
-		return nil, fmt.Errorf("starting the monitor: %w", err)
-	}
-	c := &child{process: p}
-	// Only the monitor's copies are left open: its death ends our reading.
-	_ = w.Close()
-	_ = windows.CloseHandle(ready)
-	ready = 0
-	if c.created, err = creationTime(p.Pid); err == nil {
-		err = c.await(ctx, r)
-	}
-	if err != nil {
-		c.kill()
-		return nil, fmt.Errorf("starting the monitor: %w", err)
-	}
-	return c, nil
+	return os.StartProcess(exe, argv, &os.ProcAttr{Dir: dir, Files: streams, Sys: attr})
 }
 
 // await reads the monitor's first word: "ready [pid]" or "error text".
@@ -121,9 +142,14 @@ func (c *child) kill() {
 	_, _ = c.process.Wait()
 }
 
-func inheritable(h windows.Handle) (windows.Handle, error) {
+// inheritable duplicates h, with the same access for 0.
+func inheritable(h windows.Handle, access uint32) (windows.Handle, error) {
+	options := uint32(0)
+	if access == 0 {
+		options = windows.DUPLICATE_SAME_ACCESS
+	}
 	var d windows.Handle
-	err := windows.DuplicateHandle(windows.CurrentProcess(), h, windows.CurrentProcess(), &d, 0, true, windows.DUPLICATE_SAME_ACCESS)
+	err := windows.DuplicateHandle(windows.CurrentProcess(), h, windows.CurrentProcess(), &d, access, true, options)
 	return d, err
 }
 

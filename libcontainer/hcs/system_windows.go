@@ -58,9 +58,7 @@ func (s *system) Settle() error {
 // final where it says that it ended.
 func (s *system) Live(ctx context.Context) (libcontainer.Live, error) {
 	var l libcontainer.Live
-	var end ending
-	var init program
-	over, err := readRecord(s.h.Dir, exitFile, &end)
+	end, over, err := readEnding(s.h.Dir)
 	if err != nil || over {
 		l.Exited, l.ExitCode = over && end.Why == "", end.Code
 		return l, err
@@ -68,27 +66,24 @@ func (s *system) Live(ctx context.Context) (libcontainer.Live, error) {
 	if !s.h.Made {
 		return l, nil // create died before there was a system
 	}
-	if l.Started, err = readRecord(s.h.Dir, initFile, &init); err != nil {
+	init, started, err := readInit(s.h.Dir)
+	if err != nil {
 		return l, err
 	}
-	found, err := s.service().find(ctx, s.h.System)
+	l.Started = started
+	// A VM that stands still has all its containers stand still.
+	kernel, ids := s.h.System, []string{s.h.System}
+	if s.h.VM != nil {
+		kernel, ids = s.h.VM.System, append(ids, s.h.VM.System)
+	}
+	found, err := s.service().list(ctx, ids...)
 	if err != nil {
 		return l, hinted(err)
 	}
-	if found.ended() {
+	if found[s.h.System].ended() || found[kernel].ended() {
 		return libcontainer.Live{}, nil
 	}
-	l.Exists, l.Paused, l.Init = true, found.State == "Paused", init.Pid
-	if vm := s.pausable(); vm != "" && vm != s.h.System {
-		machine, err := s.service().find(ctx, vm)
-		if err != nil {
-			return l, hinted(err)
-		}
-		if machine.ended() {
-			return libcontainer.Live{}, nil
-		}
-		l.Paused = machine.State == "Paused"
-	}
+	l.Exists, l.Paused, l.Init = true, found[kernel].State == "Paused", init.Pid
 	s.paused = l.Paused
 	if !s.h.Gate.alive() {
 		return s.orphaned(ctx, l)
@@ -99,13 +94,15 @@ func (s *system) Live(ctx context.Context) (libcontainer.Live, error) {
 // orphaned is what a container without its monitor is. One that waits can never
 // be started. One that runs goes on, and its end has to be asked for.
 func (s *system) orphaned(ctx context.Context, l libcontainer.Live) (libcontainer.Live, error) {
-	var end ending
-	over, err := readRecord(s.h.Dir, exitFile, &end) // it may have ended just now
+	end, over, err := readEnding(s.h.Dir) // it may have ended just now
 	if err != nil || over {
 		return libcontainer.Live{Exited: over && end.Why == "", ExitCode: end.Code}, err
 	}
 	if !l.Started {
 		return libcontainer.Live{}, nil
+	}
+	if l.Paused {
+		return l, nil // a kernel that stands still ends nothing, and answers nothing
 	}
 	err = s.with(ctx, func(c computeSystem) error {
 		p, err := c.openProcess(ctx, l.Init)
@@ -147,11 +144,19 @@ func (s *system) Signal(ctx context.Context, number int, all bool) error {
 	if s.h.Gate == nil {
 		return libcontainer.ErrNotRunning
 	}
-	if number == libcontainer.Terminate && s.paused {
+	if s.paused && s.h.OS == "linux" && number == 0 {
+		return nil // a probe: it is there
+	}
+	if s.paused && (number != libcontainer.Terminate || s.pausable() == "") {
+		err := fmt.Errorf("signalling container %s: its kernel is paused, and handles nothing", s.h.System)
+		return libcontainer.WithHint(err, "resume it; a container that owns its utility VM can be sent KILL")
+	}
+	if s.paused {
 		// A kernel that stands still ends no process.
 		if err := ask(ctx, s.h.Gate.Pipe, request{Op: opEnd}); !errors.Is(err, errNoMonitor) {
 			return err
 		}
+		return hinted(terminateByName(ctx, s.service(), s.pausable()))
 	}
 	if all {
 		return s.signalAll(ctx, number)
@@ -160,8 +165,8 @@ func (s *system) Signal(ctx context.Context, number int, all bool) error {
 	if !errors.Is(err, errNoMonitor) {
 		return err
 	}
-	var init program
-	if found, err := readRecord(s.h.Dir, initFile, &init); err != nil || !found {
+	init, found, err := readInit(s.h.Dir)
+	if err != nil || !found {
 		return errors.Join(err, libcontainer.ErrNotRunning)
 	}
 	return s.signalPid(ctx, init.Pid, number)
@@ -186,8 +191,7 @@ func signalIn(ctx context.Context, c computeSystem, pid, number int, os string) 
 
 // signalAll reaches the init process last: its end is the container's.
 func (s *system) signalAll(ctx context.Context, number int) error {
-	var init program
-	started, err := readRecord(s.h.Dir, initFile, &init)
+	init, started, err := readInit(s.h.Dir)
 	if err != nil {
 		return err
 	}
@@ -227,8 +231,7 @@ func (s *system) Wait(ctx context.Context) (int, error) {
 			return 0, fmt.Errorf("waiting for container %s: %w", s.h.System, err)
 		}
 	}
-	var end ending
-	over, err := readRecord(s.h.Dir, exitFile, &end)
+	end, over, err := readEnding(s.h.Dir)
 	switch {
 	case err != nil:
 		return 0, err
@@ -291,8 +294,7 @@ func (s *system) Processes(ctx context.Context) ([]int, error) {
 // ProcessTable lists the init process first. A container that is not started
 // has none.
 func (s *system) ProcessTable(ctx context.Context) ([]libcontainer.ProcessInfo, error) {
-	var init program
-	started, err := readRecord(s.h.Dir, initFile, &init)
+	init, started, err := readInit(s.h.Dir)
 	if err != nil || !started {
 		return nil, err
 	}
@@ -382,8 +384,7 @@ func (s *system) modify(ctx context.Context, documents [][]byte) error {
 // Resize changes the terminal of a process that ps lists; 0 is the init's.
 func (s *system) Resize(ctx context.Context, pid int, width, height uint16) error {
 	if pid == 0 {
-		var init program
-		found, err := readRecord(s.h.Dir, initFile, &init)
+		init, found, err := readInit(s.h.Dir)
 		if err != nil || !found {
 			return errors.Join(err, libcontainer.ErrNotRunning)
 		}
@@ -422,21 +423,23 @@ func (s *system) Stats(ctx context.Context) (any, error) {
 // Close ends the container and takes back what was made for it, last first. It
 // works on the remains of a Create that died.
 func (s *system) Close(ctx context.Context) error {
+	if s.paused && s.pausable() == "" {
+		// Its guest would have to take part, and each request to it would hang.
+		err := fmt.Errorf("ending container %s: its utility VM %s is paused", s.h.System, s.h.VM.System)
+		return libcontainer.WithHint(err, "resume, or delete, the container that owns the VM")
+	}
 	// The monitor has the container open and ends it in one call; what it
 	// leaves, or leaves us with when there is none, the rest is for.
 	if s.h.Gate.alive() {
-		var end ending
-		if over, _ := readRecord(s.h.Dir, exitFile, &end); !over {
-			asking, cancel := context.WithTimeout(ctx, callWait)
-			_ = ask(asking, s.h.Gate.Pipe, request{Op: opEnd})
-			cancel()
-		}
+		asking, cancel := context.WithTimeout(ctx, callWait)
+		_ = ask(asking, s.h.Gate.Pipe, request{Op: opEnd})
+		cancel()
 		if err := s.h.Gate.end(terminateWait + drainWait); err != nil {
 			return err
 		}
 	}
 	if s.h.Made {
-		found, err := s.service().find(ctx, s.h.System)
+		found, err := find(ctx, s.service(), s.h.System)
 		if err != nil {
 			return hinted(err)
 		}
@@ -450,10 +453,10 @@ func (s *system) Close(ctx context.Context) error {
 		}
 	}
 	s.h.Made = false
+	// None of these needs another one done, and none shall keep another one.
+	var errs error
 	for _, undo := range []func(context.Context) error{s.h.unguard, s.h.detach, s.h.unmount, s.h.disconnect, s.h.powerOff} {
-		if err := undo(ctx); err != nil {
-			return hinted(err)
-		}
+		errs = errors.Join(errs, undo(ctx))
 	}
-	return nil
+	return hinted(errs)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"syscall"
 	"time"
 
@@ -61,14 +62,33 @@ func asError(op, object string, err error) error {
 		}
 	}
 	var number syscall.Errno
+	message := ""
 	if !errors.As(cause, &number) {
-		return fmt.Errorf("%s of %s: %w", op, object, err)
+		if !errors.As(hidden(cause), &number) {
+			return fmt.Errorf("%s of %s: %w", op, object, err)
+		}
+		message = err.Error()
 	}
-	e := &computecore.Error{Op: op, Object: object, HRESULT: uint32(number), Events: events}
+	e := &computecore.Error{Op: op, Object: object, HRESULT: uint32(number), Message: message, Events: events}
 	if number < 1<<16 {
 		e.HRESULT = 0x80070000 | uint32(number) // HRESULT_FROM_WIN32
 	}
 	return e
+}
+
+// hidden is the error in the member Err of hcsshim's internal types, which layers
+// and networks fail with: they do not unwrap, and no public function reads them.
+func hidden(err error) error {
+	v := reflect.Indirect(reflect.ValueOf(err))
+	if v.Kind() != reflect.Struct {
+		return nil
+	}
+	member := v.FieldByName("Err")
+	if !member.IsValid() || !member.CanInterface() {
+		return nil
+	}
+	inner, _ := member.Interface().(error)
+	return inner
 }
 
 // accepted takes hcsshim's "pending" for what it is: the request was taken.
@@ -79,17 +99,21 @@ func accepted(err error) error {
 	return err
 }
 
-func (v1) find(ctx context.Context, id string) (*properties, error) {
-	var all []hcsshim.ContainerProperties
-	err := bounded(ctx, "HcsEnumerateComputeSystems", id, func() (err error) {
-		all, err = hcsshim.GetContainers(hcsshim.ComputeSystemQuery{IDs: []string{id}})
+func (v1) list(ctx context.Context, ids ...string) (map[string]*properties, error) {
+	var found []hcsshim.ContainerProperties
+	err := bounded(ctx, "HcsEnumerateComputeSystems", ids[0], func() (err error) {
+		found, err = hcsshim.GetContainers(hcsshim.ComputeSystemQuery{IDs: ids})
 		return err
 	})
-	if err != nil || len(all) == 0 {
+	if err != nil {
 		return nil, err
 	}
-	p := &all[0]
-	return &properties{ID: p.ID, SystemType: p.SystemType, Owner: p.Owner, State: p.State, Stopped: p.Stopped}, nil
+	all := make([]*properties, 0, len(found))
+	for i := range found {
+		p := &found[i]
+		all = append(all, &properties{ID: p.ID, SystemType: p.SystemType, Owner: p.Owner, State: p.State, Stopped: p.Stopped})
+	}
+	return byID(all, ids), nil
 }
 
 func (v1) create(ctx context.Context, id string, document []byte) (computeSystem, error) {
@@ -129,15 +153,10 @@ func (c *systemV1) do(ctx context.Context, op string, call func() error) error {
 	return bounded(ctx, op, c.id, call)
 }
 
-func (c *systemV1) watch(context.Context) (<-chan string, error) {
-	exited := make(chan string, 1)
-	go func() {
-		defer close(exited)
-		if err := c.c.Wait(); err != nil {
-			exited <- err.Error()
-		}
-	}()
-	return exited, nil
+func (c *systemV1) watch(context.Context) (*departure, error) {
+	d := newDeparture()
+	go func() { d.tell("", asError("waiting for the end", c.id, c.c.Wait())) }()
+	return d, nil
 }
 
 func (c *systemV1) start(ctx context.Context) error {
@@ -175,7 +194,10 @@ func (c *systemV1) processes(ctx context.Context) (all []libcontainer.ProcessInf
 		}
 		return err
 	})
-	return all, err
+	if err != nil {
+		return nil, err // a call that was left alone may write to the list still
+	}
+	return all, nil
 }
 
 func (c *systemV1) statistics(ctx context.Context) (st *statistics, err error) {
@@ -199,11 +221,14 @@ func (c *systemV1) createProcess(ctx context.Context, parameters []byte) (proces
 	if err := json.Unmarshal(parameters, config); err != nil {
 		return nil, fmt.Errorf("reading the parameters of a process of container %s: %w", c.id, err)
 	}
-	p := &processV1{c: c, own: true}
+	p := &processV1{c: c}
 	err := c.do(ctx, "HcsCreateProcess", func() (err error) {
-		p.p, err = c.c.CreateProcess(config)
-		if err == nil {
-			p.in, p.out, p.er, err = p.p.Stdio()
+		if p.p, err = c.c.CreateProcess(config); err != nil {
+			return err
+		}
+		if p.in, p.out, p.er, err = p.p.Stdio(); err != nil {
+			_ = p.p.Kill() // nobody will hear of it
+			_ = p.p.Close()
 		}
 		return err
 	})
@@ -234,7 +259,7 @@ func (c *systemV1) close() {
 type processV1 struct {
 	c       *systemV1
 	p       hcsshim.Process
-	own     bool // created over this handle
+	init    bool // the container's first: to end it in a friendly way is to shut that down
 	in      io.WriteCloser
 	out, er io.ReadCloser
 }
@@ -250,7 +275,7 @@ func (p *processV1) closeStdin(ctx context.Context) error {
 // signal: hcsshim's public package has no signals, so anything but the hard one
 // shuts the container down, as Docker has it; of a further process it is the end.
 func (p *processV1) signal(ctx context.Context, number int, _ string) error {
-	if number == libcontainer.Terminate || !p.own {
+	if number == libcontainer.Terminate || !p.init {
 		return p.c.do(ctx, "HcsTerminateProcess", p.p.Kill)
 	}
 	return p.c.shutdown(ctx)

@@ -24,21 +24,18 @@ func within(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, callWait)
 }
 
-func (v2) find(ctx context.Context, id string) (*properties, error) {
+func (v2) list(ctx context.Context, ids ...string) (map[string]*properties, error) {
 	ctx, cancel := within(ctx)
 	defer cancel()
-	answer, err := computecore.Enumerate(ctx, hcsdoc.SystemQuery([]string{id}, nil))
+	answer, err := computecore.Enumerate(ctx, hcsdoc.SystemQuery(ids, nil))
 	if err != nil {
 		return nil, err
 	}
-	var all []properties
+	var all []*properties
 	if err := json.Unmarshal(answer, &all); err != nil {
-		return nil, fmt.Errorf("reading what the host compute service says of %s: %w", id, err)
+		return nil, fmt.Errorf("reading what the host compute service says of %s: %w", ids[0], err)
 	}
-	if len(all) == 0 {
-		return nil, nil
-	}
-	return &all[0], nil
+	return byID(all, ids), nil
 }
 
 func (v2) create(ctx context.Context, id string, document []byte) (computeSystem, error) {
@@ -62,19 +59,21 @@ func (v2) open(ctx context.Context, id string) (computeSystem, error) {
 }
 
 type systemV2 struct {
-	s      *computecore.System
-	id     string
-	follow sync.Once
-	exited chan string
+	s       *computecore.System
+	id      string
+	watched bool
+	follow  sync.Once
+	exited  *departure
 }
 
 func newSystemV2(s *computecore.System, id string) *systemV2 {
-	return &systemV2{s: s, id: id, exited: make(chan string, 1)}
+	return &systemV2{s: s, id: id, exited: newDeparture()}
 }
 
-func (c *systemV2) watch(ctx context.Context) (<-chan string, error) {
+func (c *systemV2) watch(ctx context.Context) (*departure, error) {
 	ctx, cancel := within(ctx)
 	defer cancel()
+	c.watched = true
 	return c.exited, c.s.Watch(ctx)
 }
 
@@ -82,15 +81,13 @@ func (c *systemV2) watch(ctx context.Context) (<-chan string, error) {
 // that can only succeed while the system lives: else the service would have to
 // be asked whether the end was missed.
 func (c *systemV2) wait() {
+	if !c.watched {
+		return
+	}
 	c.follow.Do(func() {
 		go func() {
-			defer close(c.exited)
 			exit, err := c.s.WaitExit(context.Background())
-			if err != nil {
-				c.exited <- err.Error()
-				return
-			}
-			c.exited <- exit.Type
+			c.exited.tell(exit.Type, err)
 		}()
 	})
 }
@@ -194,13 +191,14 @@ func (c *systemV2) createProcess(ctx context.Context, parameters []byte) (proces
 	if err != nil {
 		return nil, err
 	}
+	c.wait()
 	v := &processV2{p: p, id: int(info.PID)}
 	if err := v.adopt(info); err != nil {
-		v.close()
+		v.abandon()
 		return nil, fmt.Errorf("taking the streams of process %d of %s: %w", info.PID, c.id, err)
 	}
 	if err := p.Watch(ctx); err != nil {
-		v.close()
+		v.abandon()
 		return nil, err
 	}
 	return v, nil
@@ -279,7 +277,16 @@ func (p *processV2) closeStdin(ctx context.Context) error {
 func (p *processV2) signal(ctx context.Context, number int, guest string) error {
 	ctx, cancel := within(ctx)
 	defer cancel()
-	if guest == "linux" {
+	switch {
+	case guest == "linux" && number == 0:
+		// kill(2): "no signal is sent, but existence and permission checks are
+		// still performed". The guest's agent would take 0 for SIGKILL.
+		done, _, err := p.ended(ctx)
+		if err == nil && done {
+			return computecore.ErrProcessAlreadyExited
+		}
+		return err
+	case guest == "linux":
 		return p.p.Signal(ctx, hcsdoc.LinuxSignal(number))
 	}
 	if number == libcontainer.Terminate {
@@ -315,6 +322,19 @@ func (p *processV2) ended(ctx context.Context) (bool, uint32, error) {
 		return false, 0, fmt.Errorf("reading the properties of process %d: %w", p.id, err)
 	}
 	return v.Exited, v.ExitCode, nil
+}
+
+// abandon ends a process whose caller will not hear of it.
+func (p *processV2) abandon() {
+	ctx, cancel := within(context.Background())
+	defer cancel()
+	_ = p.p.Terminate(ctx)
+	for _, s := range []io.Closer{p.in, p.out, p.er} {
+		if s != nil {
+			_ = s.Close()
+		}
+	}
+	p.close()
 }
 
 // close leaves streams that a relay has to the relay.

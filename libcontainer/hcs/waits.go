@@ -23,11 +23,16 @@ const (
 	shutdownWait = 30 * time.Second
 	// terminateWait bounds the harder way.
 	terminateWait = 30 * time.Second
+	// endWait is for a call that was under way when the end came.
+	endWait = time.Second
 	// drainWait is for output that is on its way when all writers are gone.
 	drainWait = 10 * time.Second
 	// execDrain is shorter: children of a further process may stay and keep its
 	// streams, in a container that lives on.
 	execDrain = 500 * time.Millisecond
+	// readerWait is for a caller that takes its time to read the last of the
+	// output, as a pager does.
+	readerWait = time.Hour
 	// lockWait is for other wruns that mount layers or change the same VM.
 	lockWait = time.Minute
 )
