@@ -24,6 +24,7 @@ import (
 type request struct {
 	Op     string `json:"op"`
 	Number int    `json:"number,omitempty"` // opSignal
+	VM     string `json:"vm,omitempty"`     // opCreate: the utility VM that ends with the container
 }
 
 const (

@@ -74,6 +74,9 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, streams libcont
 	defer func() {
 		if err != nil {
 			err = hinted(err)
+			if b.monitor != nil {
+				b.monitor.kill() // it does not listen yet
+			}
 			if b.announced {
 				if left := b.system.Close(context.WithoutCancel(ctx)); left != nil {
 					err = fmt.Errorf("%w; %w: %w", err, libcontainer.ErrLeft, left)
@@ -81,7 +84,7 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, streams libcont
 			}
 		}
 	}()
-	for _, step := range []func(context.Context) error{b.free, b.network, b.credential, b.machine, b.storage, b.watch, b.make} {
+	for _, step := range []func(context.Context) error{b.early, b.free, b.network, b.credential, b.machine, b.storage, b.watch, b.attend, b.make} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -105,7 +108,8 @@ type birth struct {
 	in        *hcsdoc.Input
 	h         *handle
 	system    *system
-	announced bool // something was recorded, and perhaps made
+	monitor   *child // on its way to life
+	announced bool   // something was recorded, and perhaps made
 	document  []byte
 }
 
@@ -251,8 +255,21 @@ func (b *birth) free(ctx context.Context) error {
 	return nil
 }
 
-// watch starts the monitor.
-func (b *birth) watch(ctx context.Context) error {
+// early starts the monitor at once where nothing is made before it but the
+// compute system. Elsewhere it comes with the record of what is.
+func (b *birth) early(ctx context.Context) error {
+	if b.choice == hcsdoc.ChoiceSingle || b.choice == hcsdoc.ChoiceSilo && b.broughtRoot() {
+		return b.watch(ctx)
+	}
+	return nil
+}
+
+// watch writes down what there is to be made and starts the monitor, which
+// comes to life beside the steps that follow.
+func (b *birth) watch(context.Context) error {
+	if b.h.Gate != nil {
+		return nil
+	}
 	name, err := unique()
 	if err != nil {
 		return fmt.Errorf("naming the monitor's pipe: %w", err)
@@ -260,21 +277,25 @@ func (b *birth) watch(ctx context.Context) error {
 	b.h.Gate = &monitor{Pipe: pipeName(name)}
 	o := order{System: b.h.System, API: b.h.API, OS: b.h.OS, Pipe: b.h.Gate.Pipe,
 		Process: json.RawMessage(b.document), Program: programName(b.config.Spec.Process), Log: b.config.MonitorLog}
-	if b.h.VM != nil && b.h.VM.Owned {
-		o.VM = b.h.VM.System
-	}
 	if err := writeRecord(b.config.Dir, orderFile, o); err != nil {
 		return err
 	}
 	if err := b.record(); err != nil {
 		return err
 	}
-	m, err := spawn(ctx, filepath.Join(b.config.Dir, orderFile), b.io)
-	if err != nil {
+	if b.monitor, err = launch(filepath.Join(b.config.Dir, orderFile), b.io); err != nil {
 		return err
 	}
-	b.system.child = m
-	b.h.Gate.Pid, b.h.Gate.Created = m.process.Pid, m.created
+	b.h.Gate.Pid, b.h.Gate.Created = b.monitor.process.Pid, b.monitor.created
+	return nil
+}
+
+// attend waits until the monitor listens.
+func (b *birth) attend(ctx context.Context) error {
+	if err := b.monitor.ready(ctx); err != nil {
+		return err
+	}
+	b.monitor = nil
 	return nil
 }
 
@@ -289,7 +310,11 @@ func (b *birth) make(ctx context.Context) error {
 		return fmt.Errorf("writing the document of container %s: %w", b.h.System, err)
 	}
 	b.h.Made = true
-	err = ask(ctx, b.h.Gate.Pipe, request{Op: opCreate})
+	r := request{Op: opCreate}
+	if b.h.VM != nil && b.h.VM.Owned {
+		r.VM = b.h.VM.System
+	}
+	err = ask(ctx, b.h.Gate.Pipe, r)
 	if errors.Is(err, computecore.ErrSystemAlreadyExists) {
 		b.h.Made = false // somebody was faster since free looked: it is not ours to end
 	}

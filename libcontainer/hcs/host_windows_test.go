@@ -59,12 +59,13 @@ func TestHost(t *testing.T) {
 		}, map[string]string{"PauseParked": parked}},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
+			t.Parallel() // each boot is a wait
 			hosttest.Run(t, hosttest.Setup{
 				Host:      hcs.New(),
 				Windows:   &ends,
 				Monitored: true,
 				Lacks:     kind.lacks,
-				Left:      func() []string { return leftovers(t, ctl) },
+				Left:      func() []string { return leftovers(t, ctl, kind.name) },
 				Config: func(t *testing.T, args ...string) *libcontainer.Config {
 					spec := bundle(t, args)
 					kind.edit(spec)
@@ -151,21 +152,24 @@ func emulator(t *testing.T) string {
 	return ctl
 }
 
-// leftovers are what the service holds beyond the tests' own.
-func leftovers(t *testing.T, ctl string) []string {
+// leftovers are what the service holds for the containers of one kind, by
+// their ids or their folders.
+func leftovers(t *testing.T, ctl, kind string) []string {
 	t.Helper()
 	out, err := exec.Command(ctl, "ctl", "leftovers").Output()
 	if err != nil {
 		t.Fatalf("asking the emulator for leftovers: %v", err)
 	}
-	var all map[string]json.RawMessage
-	if err := json.Unmarshal(out, &all); err != nil {
+	var all map[string][]json.RawMessage
+	if err := json.Unmarshal(out, &all); err != nil || len(all) < 5 {
 		t.Fatalf("leftovers: %v: %s", err, out)
 	}
 	var list []string
-	for name, v := range all {
-		if s := strings.TrimSpace(string(v)); s != "null" && s != "[]" && s != "{}" && s != "0" {
-			list = append(list, name+" "+s)
+	for name, things := range all {
+		for _, thing := range things {
+			if s := string(thing); strings.Contains(s, "host-"+kind) || strings.Contains(s, "TestHost"+kind) {
+				list = append(list, name+" "+s)
+			}
 		}
 	}
 	return list

@@ -144,8 +144,8 @@ func (b *birth) storage(ctx context.Context) error {
 	if b.choice != hcsdoc.ChoiceSilo {
 		return b.scratchDisk(ctx)
 	}
-	if r := b.config.Spec.Root; r != nil && r.Path != "" {
-		b.in.Root = r.Path
+	if b.broughtRoot() {
+		b.in.Root = b.config.Spec.Root.Path
 		return nil
 	}
 	if err := b.scratchDisk(ctx); err != nil {
@@ -157,7 +157,7 @@ func (b *birth) storage(ctx context.Context) error {
 		return libcontainer.WithHint(err, "each container needs a scratch folder of its own; delete the one that has this")
 	}
 	b.h.Disk = &storage{Scratch: b.in.Scratch}
-	if err := b.record(); err != nil {
+	if err := b.watch(ctx); err != nil {
 		return err
 	}
 	var err error
@@ -183,6 +183,11 @@ func mounted(ctx context.Context, scratch string) (volume string, err error) {
 func isVolume(path string) bool {
 	const prefix = `\\?\Volume{`
 	return len(path) > len(prefix) && strings.EqualFold(path[:len(prefix)], prefix)
+}
+
+func (b *birth) broughtRoot() bool {
+	r := b.config.Spec.Root
+	return r != nil && r.Path != ""
 }
 
 func (b *birth) parents() []string {

@@ -42,6 +42,7 @@ type keeper struct {
 	work    sync.Mutex // one request at a time changes the container
 	system  computeSystem
 	exited  *departure // the compute system's end
+	vm      string     // ends with it; "" none
 	booted  bool
 	relay   *relay
 	settled chan struct{}
@@ -136,7 +137,7 @@ func (k *keeper) answer(ctx context.Context, r request) error {
 		k.settle.Do(func() { close(k.settled) })
 		return nil
 	case opCreate:
-		return k.alone(ctx, k.create)
+		return k.alone(ctx, func(ctx context.Context) error { return k.create(ctx, r.VM) })
 	case opBoot:
 		return k.alone(ctx, k.boot)
 	case opStart:
@@ -190,7 +191,7 @@ func (k *keeper) idle() {
 }
 
 // create makes the compute system of the document that lies beside the order.
-func (k *keeper) create(ctx context.Context) error {
+func (k *keeper) create(ctx context.Context, vm string) error {
 	document, err := os.ReadFile(filepath.Join(k.dir, documentFile))
 	if err != nil {
 		return fmt.Errorf("reading the document of container %s: %w", k.System, err)
@@ -209,7 +210,7 @@ func (k *keeper) create(ctx context.Context) error {
 		system.close()
 		return err
 	}
-	k.system, k.exited = system, exited
+	k.system, k.exited, k.vm = system, exited, vm
 	return nil
 }
 
@@ -315,8 +316,8 @@ func (k *keeper) finish(e ending) uint32 {
 	k.mu.Lock()
 	busy, forced, p := k.busy, k.forced, k.process
 	k.mu.Unlock()
-	if k.VM != "" && forced {
-		err = errors.Join(err, endMachine(k.VM)) // with all it hosts, also when it is paused or hangs
+	if k.vm != "" && forced {
+		err = errors.Join(err, endMachine(k.vm)) // with all it hosts, also when it is paused or hangs
 	}
 	if !busy {
 		k.work.Lock()
@@ -336,8 +337,12 @@ func (k *keeper) finish(e ending) uint32 {
 		}
 		k.system.close()
 	}
-	if k.VM != "" && !forced {
-		err = errors.Join(err, endMachine(k.VM))
+	if k.vm != "" && !forced {
+		err = errors.Join(err, endMachine(k.vm))
+	}
+	if err == nil && k.system != nil {
+		e.Gone = true // so that delete need not ask
+		err = writeRecord(k.dir, exitFile, e)
 	}
 	if k.relay != nil {
 		patience := readerWait

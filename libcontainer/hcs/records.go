@@ -30,7 +30,6 @@ type order struct {
 	Process json.RawMessage `json:"process"`        // parameters as the service takes them
 	Program string          `json:"program"`        // for messages
 	Exec    bool            `json:"exec"`
-	VM      string          `json:"vm,omitempty"` // the container's own utility VM, which ends with it
 	Log     string          `json:"log,omitempty"`
 }
 
@@ -41,6 +40,7 @@ type program struct {
 
 // ending is how the init process ended.
 type ending struct {
+	Gone bool   `json:"gone,omitempty"` // its compute system, and a VM of its own, have ended too
 	Code uint32 `json:"code"`
 	Why  string `json:"why,omitempty"` // where there was no exit code: the service's word
 }

@@ -26,45 +26,57 @@ const MonitorCommand = "monitor"
 type child struct {
 	process *os.Process
 	created int64
-	program int // process id in the container; exec only
+	words   *os.File // what it says when it is ready
+	program int      // process id in the container; exec only
 }
 
-// spawn starts a monitor with the given streams and waits until it is ready.
-// It inherits these, two handles of ours and nothing else.
+// spawn starts a monitor and waits until it is ready.
 func spawn(ctx context.Context, file string, io libcontainer.Stdio) (*child, error) {
+	c, err := launch(file, io)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ready(ctx); err != nil {
+		c.kill()
+		return nil, err
+	}
+	return c, nil
+}
+
+// launch starts a monitor with the given streams. It inherits these, two
+// handles of ours and nothing else.
+func launch(file string, io libcontainer.Stdio) (*child, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("starting the monitor: %w", err)
 	}
-	defer r.Close()
 	defer w.Close()
-	ready, err := inheritable(windows.Handle(w.Fd()), 0)
-	if err != nil {
-		return nil, fmt.Errorf("starting the monitor: %w", err)
+	c := &child{words: r}
+	if c.process, err = inherit(file, io, w); err == nil {
+		if c.created, err = creationTime(c.process.Pid); err == nil {
+			return c, nil
+		}
+		c.kill()
 	}
-	_ = w.Close()
-	// A monitor has to see our end, and to do nothing else to us.
+	_ = r.Close()
+	return nil, fmt.Errorf("starting the monitor: %w", err)
+}
+
+// inherit starts the process with its copies of the two handles: the pipe to
+// us, whose other copies are closed so that its death ends our reading, and
+// ourselves, whose end it has to see and to whom it can do nothing else.
+func inherit(file string, io libcontainer.Stdio, pipe *os.File) (*os.Process, error) {
+	ready, err := inheritable(windows.Handle(pipe.Fd()), 0)
+	if err != nil {
+		return nil, err
+	}
+	defer closeHandle(ready)
 	self, err := inheritable(windows.CurrentProcess(), windows.SYNCHRONIZE)
 	if err != nil {
-		closeHandle(ready)
-		return nil, fmt.Errorf("starting the monitor: %w", err)
+		return nil, err
 	}
-	p, err := startMonitor(file, io, ready, self)
-	// Only the monitor's copies are left open: its death ends our reading.
-	closeHandle(ready)
-	closeHandle(self)
-	if err != nil {
-		return nil, fmt.Errorf("starting the monitor: %w", err)
-	}
-	c := &child{process: p}
-	if c.created, err = creationTime(p.Pid); err == nil {
-		err = c.await(ctx, r)
-	}
-	if err != nil {
-		c.kill()
-		return nil, fmt.Errorf("starting the monitor: %w", err)
-	}
-	return c, nil
+	defer closeHandle(self)
+	return startMonitor(file, io, ready, self)
 }
 
 // startMonitor starts the process.
@@ -102,15 +114,23 @@ func startMonitor(file string, io libcontainer.Stdio, ready, self windows.Handle
 	return os.StartProcess(exe, argv, &os.ProcAttr{Dir: dir, Files: streams, Sys: attr})
 }
 
-// await reads the monitor's first word: "ready [pid]" or "error text".
-func (c *child) await(ctx context.Context, r *os.File) error {
+// ready waits for the monitor's first word: "ready [pid]" or "error text".
+func (c *child) ready(ctx context.Context) error {
+	defer c.words.Close()
+	if err := c.await(ctx); err != nil {
+		return fmt.Errorf("starting the monitor: %w", err)
+	}
+	return nil
+}
+
+func (c *child) await(ctx context.Context) error {
 	type word struct {
 		line string
 		err  error
 	}
 	said := make(chan word, 1)
 	go func() {
-		line, err := bufio.NewReader(r).ReadString('\n')
+		line, err := bufio.NewReader(c.words).ReadString('\n')
 		said <- word{strings.TrimSpace(line), err}
 	}()
 	late := time.NewTimer(readyWait)
@@ -138,6 +158,7 @@ func (c *child) await(ctx context.Context, r *os.File) error {
 
 // kill ends a monitor that is of no use, and waits for its end.
 func (c *child) kill() {
+	_ = c.words.Close()
 	_ = c.process.Kill()
 	_, _ = c.process.Wait()
 }

@@ -13,11 +13,9 @@ import (
 	"wrun/libcontainer/hcsdoc"
 )
 
-// system is one container: what is recorded of it, and the monitor if this
-// process started it.
+// system is one container: what is recorded of it.
 type system struct {
 	h      *handle
-	child  *child
 	paused bool // when it was looked at last
 }
 
@@ -438,7 +436,11 @@ func (s *system) Close(ctx context.Context) error {
 			return err
 		}
 	}
-	if s.h.Made {
+	end, _, err := readEnding(s.h.Dir)
+	if err != nil {
+		return err
+	}
+	if s.h.Made && !end.Gone {
 		found, err := find(ctx, s.service(), s.h.System)
 		if err != nil {
 			return hinted(err)
