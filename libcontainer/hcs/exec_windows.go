@@ -87,7 +87,7 @@ func (s *system) execDetached(ctx context.Context, parameters []byte, p *specs.P
 	}
 	file = filepath.Join(s.h.Dir, file)
 	m, err := spawn(ctx, file, io)
-	err = errors.Join(err, os.Remove(file)) // it was read
+	err = join(err, os.Remove(file)) // it was read
 	if err != nil {
 		return nil, err
 	}
@@ -218,7 +218,7 @@ func talk(ctx context.Context, p process, state []byte, guest string) error {
 	if err != nil {
 		ending, cancel := context.WithTimeout(context.Background(), callWait)
 		defer cancel()
-		return errors.Join(err, p.signal(ending, libcontainer.Terminate, guest))
+		return join(err, p.signal(ending, libcontainer.Terminate, guest))
 	}
 	if code == 0 {
 		return nil

@@ -320,7 +320,7 @@ func (h *handle) unmount(ctx context.Context) error {
 			return deactivated
 		}
 		if volume, err := mounted(ctx, scratch); volume != "" || unanswered(err) {
-			return errors.Join(unprepared, deactivated)
+			return join(unprepared, deactivated)
 		}
 		return nil
 	})

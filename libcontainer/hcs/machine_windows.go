@@ -140,7 +140,7 @@ func (b *birth) running(ctx context.Context, document []byte) (computeSystem, er
 	if errors.Is(err, computecore.ErrSystemAlreadyExists) {
 		// Somebody was faster since machine looked: it is not ours to end.
 		b.h.VM.Foreign = true
-		return nil, errors.Join(err, b.record())
+		return nil, join(err, b.record())
 	}
 	if err != nil {
 		return nil, err
@@ -221,7 +221,7 @@ func copyNew(from, to string) error {
 		return err
 	}
 	_, err = io.Copy(out, in)
-	err = errors.Join(err, out.Close())
+	err = join(err, out.Close())
 	if err == nil {
 		err = os.Rename(tmp, to)
 	}
@@ -302,7 +302,7 @@ func (h *handle) detach(ctx context.Context) error {
 			a := &h.VM.Attached[i]
 			if a.Key == "" || l.alone(h.System, a.Key) {
 				if err := h.undo(ctx, vm, a); err != nil {
-					errs = errors.Join(errs, err)
+					errs = join(errs, err)
 					continue
 				}
 			}
@@ -313,7 +313,7 @@ func (h *handle) detach(ctx context.Context) error {
 		if errs == nil {
 			l.release(h.System)
 		}
-		return errors.Join(errs, save())
+		return join(errs, save())
 	})
 	if err == nil {
 		h.VM.Attached = nil
@@ -346,7 +346,7 @@ func (h *handle) forget() error {
 		err = vm.account(func(l *ledger, save func() error) error {
 			errs := vm.revokeAll(func(a *attachment) bool { return l.leave(h.System, a.Key) })
 			l.release(h.System)
-			return errors.Join(errs, save())
+			return join(errs, save())
 		})
 	}
 	if errors.Is(err, errDamaged) {
@@ -365,7 +365,7 @@ func (m *machine) revokeAll(last func(*attachment) bool) error {
 	for i := range m.Attached {
 		a := &m.Attached[i]
 		if mine := a.Key == "" || last == nil || last(a); mine && a.Grant != "" {
-			errs = errors.Join(errs, revoke(m.System, a.Grant))
+			errs = join(errs, revoke(m.System, a.Grant))
 		}
 	}
 	return errs
@@ -395,7 +395,7 @@ func (h *handle) powerOff(ctx context.Context) error {
 	}
 	errs := h.VM.revokeAll(nil)
 	for _, path := range h.VM.Grants {
-		errs = errors.Join(errs, revoke(h.VM.System, path))
+		errs = join(errs, revoke(h.VM.System, path))
 	}
 	if errs == nil {
 		h.VM = nil

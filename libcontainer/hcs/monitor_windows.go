@@ -199,14 +199,14 @@ func (k *keeper) create(ctx context.Context, vm string) error {
 	system, err := serviceFor(k.API).create(ctx, k.System, document)
 	if errors.Is(err, computecore.ErrSystemAlreadyExists) {
 		// Somebody was faster: it is not ours to end, which the document would say.
-		return errors.Join(err, os.Remove(filepath.Join(k.dir, documentFile)))
+		return join(err, os.Remove(filepath.Join(k.dir, documentFile)))
 	}
 	if err != nil {
 		return err
 	}
 	exited, err := system.watch(ctx)
 	if err != nil {
-		err = errors.Join(err, system.terminate(ctx))
+		err = join(err, system.terminate(ctx))
 		system.close()
 		return err
 	}
@@ -317,13 +317,13 @@ func (k *keeper) finish(e ending) uint32 {
 	busy, forced, p := k.busy, k.forced, k.process
 	k.mu.Unlock()
 	if k.vm != "" && forced {
-		err = errors.Join(err, endMachine(k.vm)) // with all it hosts, also when it is paused or hangs
+		err = join(err, endMachine(k.vm)) // with all it hosts, also when it is paused or hangs
 	}
 	if !busy {
 		k.work.Lock()
 	} else if !lockWithin(&k.work, endWait) {
 		// A start that hangs has the handle; its end needs another one.
-		err = errors.Join(err, k.endOther())
+		err = join(err, k.endOther())
 		if !lockWithin(&k.work, terminateWait) {
 			// What it works with is not ours to touch. What is left, delete ends.
 			k.log("ending container %s: a call of the service does not come back: %v", k.System, err)
@@ -331,14 +331,14 @@ func (k *keeper) finish(e ending) uint32 {
 		}
 	}
 	if k.system != nil {
-		err = errors.Join(err, endSystem(k.system, k.exited, forced))
+		err = join(err, endSystem(k.system, k.exited, forced))
 		if p != nil {
 			p.close()
 		}
 		k.system.close()
 	}
 	if k.vm != "" && !forced {
-		err = errors.Join(err, endMachine(k.vm))
+		err = join(err, endMachine(k.vm))
 	}
 	if err == nil && k.system != nil {
 		e.Gone = true // so that delete need not ask

@@ -111,12 +111,12 @@ func (h *handle) disconnect(ctx context.Context) error {
 	for _, id := range h.Net.Endpoints {
 		err := bounded(ctx, "HcnModifyNamespace", ns, func() error { return absent(hcn.RemoveNamespaceEndpoint(ns, id)) })
 		if err != nil {
-			errs = errors.Join(errs, fmt.Errorf("removing endpoint %s from namespace %s: %w", id, ns, err))
+			errs = join(errs, fmt.Errorf("removing endpoint %s from namespace %s: %w", id, ns, err))
 		}
 	}
 	err := bounded(ctx, "HcnDeleteNamespace", ns, func() error { return absent((&hcn.HostComputeNamespace{Id: ns}).Delete()) })
 	if err != nil {
-		return errors.Join(errs, fmt.Errorf("deleting network namespace %s: %w", ns, err))
+		return join(errs, fmt.Errorf("deleting network namespace %s: %w", ns, err))
 	}
 	h.Net = nil // with the namespace its endpoints' membership is gone, too
 	return nil

@@ -2,6 +2,7 @@ package hcs
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -139,5 +140,18 @@ func TestUsage(t *testing.T) {
 		if !strings.Contains(string(data), want) {
 			t.Errorf("%s lacks %s", data, want)
 		}
+	}
+}
+
+func TestJoin(t *testing.T) {
+	one, two := errors.New("one"), errors.New("two")
+	if err := join(nil, one, nil, two); err.Error() != "one; two" || !errors.Is(err, one) || !errors.Is(err, two) {
+		t.Errorf("%v", err)
+	}
+	if err := join(nil, join(one, two), nil); err.Error() != "one; two" || !errors.Is(err, two) {
+		t.Errorf("%v", err)
+	}
+	if err := join(nil, nil); err != nil {
+		t.Errorf("%v of nothing", err)
 	}
 }

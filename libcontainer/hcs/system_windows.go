@@ -165,7 +165,7 @@ func (s *system) Signal(ctx context.Context, number int, all bool) error {
 	}
 	init, found, err := readInit(s.h.Dir)
 	if err != nil || !found {
-		return errors.Join(err, libcontainer.ErrNotRunning)
+		return join(err, libcontainer.ErrNotRunning)
 	}
 	return s.signalPid(ctx, init.Pid, number)
 }
@@ -207,7 +207,7 @@ func (s *system) signalAll(ctx context.Context, number int) error {
 				// Windows' own processes in the container are not the service's
 				// to open: they go with the container.
 				if err := signalIn(ctx, c, p.Pid, number, s.h.OS); err != nil && !noProcess(err) && !denied(err) {
-					errs = errors.Join(errs, err)
+					errs = join(errs, err)
 				}
 			}
 			return errs
@@ -384,7 +384,7 @@ func (s *system) Resize(ctx context.Context, pid int, width, height uint16) erro
 	if pid == 0 {
 		init, found, err := readInit(s.h.Dir)
 		if err != nil || !found {
-			return errors.Join(err, libcontainer.ErrNotRunning)
+			return join(err, libcontainer.ErrNotRunning)
 		}
 		pid = init.Pid
 	}
@@ -458,7 +458,7 @@ func (s *system) Close(ctx context.Context) error {
 	// None of these needs another one done, and none shall keep another one.
 	var errs error
 	for _, undo := range []func(context.Context) error{s.h.unguard, s.h.detach, s.h.unmount, s.h.disconnect, s.h.powerOff} {
-		errs = errors.Join(errs, undo(ctx))
+		errs = join(errs, undo(ctx))
 	}
 	return hinted(errs)
 }

@@ -43,7 +43,7 @@ const (
 	cureService  = "start it: `sc start vmcompute`, and look into the event log Microsoft-Windows-Hyper-V-Compute-Admin"
 	cureFeature  = "enable the Windows feature Containers (Server 2019, Windows 10 1809 or later) and restart"
 	cureHyperV   = "enable the Windows features Hyper-V and Containers and virtualisation in the firmware, or leave out windows.hyperv"
-	cureAdmin    = "run wrun elevated, or as a member of the group Hyper-V Administrators"
+	cureAdmin    = "run wrun elevated, as an administrator"
 	cureGuest    = "delete the container and create it again; a guest that does this repeatedly is short of memory or has a damaged image"
 	cureGuestOld = "use an image of the host's build: the guest inside it speaks an older protocol than the host"
 	cureRetry    = "try again; if it stays so, restart the service vmcompute"
