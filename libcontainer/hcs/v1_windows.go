@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -35,6 +36,9 @@ func bounded(ctx context.Context, op, object string, call func() error) error {
 	}
 	return &computecore.Error{Op: op, Object: object, HRESULT: timeoutResult, Message: "no answer in time"}
 }
+
+// notified is how long a notification of what has happened may take.
+const notified = 200 * time.Millisecond
 
 // timeoutResult is HCS_E_OPERATION_TIMEOUT.
 const timeoutResult = 0x80370118
@@ -145,8 +149,9 @@ func (v1) open(ctx context.Context, id string) (computeSystem, error) {
 }
 
 type systemV1 struct {
-	c  hcsshim.Container
-	id string
+	c     hcsshim.Container
+	id    string
+	asked atomic.Bool // to shut down
 }
 
 func (c *systemV1) do(ctx context.Context, op string, call func() error) error {
@@ -164,6 +169,9 @@ func (c *systemV1) start(ctx context.Context) error {
 }
 
 func (c *systemV1) shutdown(ctx context.Context) error {
+	if c.asked.Swap(true) {
+		return nil // it is at it since a friendly signal
+	}
 	return c.do(ctx, "HcsShutdownComputeSystem", func() error { return accepted(c.c.Shutdown()) })
 }
 
@@ -302,11 +310,14 @@ func (p *processV1) wait(ctx context.Context) (uint32, error) {
 
 func (p *processV1) ended(ctx context.Context) (done bool, code uint32, err error) {
 	err = p.c.do(ctx, "HcsGetProcessProperties", func() error {
-		n, err := p.p.ExitCode()
-		var failed *hcsshim.ProcessError // which does not unwrap
-		if errors.As(err, &failed) && errors.Is(failed.Err, hcsshim.ErrInvalidProcessState) {
+		// hcsshim knows of the end from a notification, which is on its way when the
+		// process was opened after it.
+		if err := p.p.WaitTimeout(notified); hcsshim.IsTimeout(err) {
 			return nil // it runs
+		} else if err != nil {
+			return err
 		}
+		n, err := p.p.ExitCode()
 		done, code = err == nil, uint32(n)
 		return err
 	})

@@ -51,7 +51,7 @@ func findStages(ctx context.Context) ([]stage, error) {
 		{name: "windows-unit", what: "tests of Windows-only packages, under Wine", tests: true, skip: rig.WhyNot(),
 			argv: []string{"go", "run", "./tests/wine/unit"}},
 		{name: "windows", what: "wrun.exe under Wine against an emulated Host Compute Service", tests: true, skip: rig.WhyNot(),
-			argv: append(slices.Clone(test), "./tests/wine/...")},
+			argv: append(slices.Clone(test), "./tests/wine/...", "./tests/hcsemu/differential")},
 		{name: "oci", what: "runtime-tools: tests of the harness, second opinion on bundles", dir: "tests/oci", tests: true, argv: append(slices.Clone(test), "./...")},
 		{name: "conformance", what: "runtime-tools' validation programs on wrun", dir: "tests/oci", skip: notRoot,
 			argv: []string{"go", "run", "./conformance", "-sanity"}},
@@ -68,7 +68,7 @@ func withoutWine(ctx context.Context) ([]string, error) {
 		return nil, fmt.Errorf("list the packages: %w", err)
 	}
 	return slices.DeleteFunc(strings.Fields(string(out)), func(p string) bool {
-		return strings.HasPrefix(p, "wrun/tests/wine/")
+		return strings.HasPrefix(p, "wrun/tests/wine/") || p == "wrun/tests/hcsemu/differential"
 	}), nil
 }
 

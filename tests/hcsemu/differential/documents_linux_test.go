@@ -25,9 +25,6 @@ var site rig.Site
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	if *peer == "" {
-		os.Exit(m.Run()) // the machine is not needed
-	}
 	site.Plain = *times > 0
 	os.Exit(site.Main(m))
 }
@@ -63,12 +60,7 @@ func TestDocuments(t *testing.T) {
 		x.Run(v.name, func(sub *testing.T) {
 			y := x.In(sub)
 			y.Untidy()
-			o := &outside{dir: y.Dir + `\data`}
-			o.file = y.Write(`data\file.txt`, "x")
-			if strings.Contains("namespace endpoint dns", v.name) {
-				o.endpoint = y.Endpoint()
-				o.namespace, o.attached = y.Namespace()
-			}
+			o := surroundings(y, v)
 			ours, ourNote := life(y, v, o, fmt.Sprintf("t%d-wrun", i))
 			theirs, theirNote := life(y, v, o, fmt.Sprintf("t%d-runhcs", i))
 			for program, note := range map[string]string{"wrun": ourNote, "runhcs": theirNote} {
@@ -90,6 +82,17 @@ func TestDocuments(t *testing.T) {
 	if compared < 25 {
 		t.Errorf("only %d bundles were compared", compared)
 	}
+}
+
+// surroundings makes what the variant finds outside of its container.
+func surroundings(t *rig.Test, v variant) *outside {
+	o := &outside{dir: t.Dir + `\data`}
+	o.file = t.Write(`data\file.txt`, "x")
+	if strings.Contains("namespace endpoint dns", v.name) {
+		o.endpoint = t.Endpoint()
+		o.namespace, o.attached = t.Namespace()
+	}
+	return o
 }
 
 // document is one that the service got.

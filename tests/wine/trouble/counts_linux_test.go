@@ -27,7 +27,7 @@ func TestCallCounts(t *testing.T) {
 		if len(calls) > most {
 			t.Errorf("%s: %d calls of HCS, want at most %d: %s", name, len(calls), most, calls)
 		}
-		if len(calls) == 0 {
+		if len(calls) == 0 && name != "delete" { // whose system its monitor has seen end
 			t.Errorf("%s: no calls of HCS: the journal was not read", name)
 		}
 	}
