@@ -136,6 +136,9 @@ func life(t *rig.Test, v variant, o *outside, id string) (documents []document, 
 		note = failed.Error()
 	}
 	names := map[string]string{}
+	if o.namespace != "" {
+		names[o.namespace] = "BROUGHT"
+	}
 	for _, c := range calls.Named("HcnCreateNamespace", "HcnOpenNamespace", "HcnDeleteNamespace") {
 		for _, made := range guid.FindAllString(strings.Join(append(c.Arguments, c.Document, c.Value), " "), -1) {
 			names[made] = "NAMESPACE"
