@@ -190,11 +190,11 @@ func (b *birth) sources() error {
 	return nil
 }
 
-// rehearse renders the documents with placeholders for what only the making
+// rehearse renders the documents with any values for what only the making
 // gives them, so that what they cannot say is an error before anything happens.
 func (b *birth) rehearse() error {
 	in := *b.in
-	in.Root, in.Host = placeholderVolume, machineName(in.ID)
+	in.Root, in.Host = anyVolume, machineName(in.ID)
 	if b.choice == hcsdoc.ChoiceVM || b.choice == hcsdoc.ChoiceLinuxVM {
 		in.Root = ""
 	}
@@ -222,7 +222,7 @@ func (b *birth) rehearse() error {
 	return err
 }
 
-const placeholderVolume = `\\?\Volume{00000000-0000-0000-0000-000000000000}\`
+const anyVolume = `\\?\Volume{00000000-0000-0000-0000-000000000000}\`
 
 // process writes the parameters of the init process, which the monitor will
 // hand to the service. A container may be created without one.

@@ -40,7 +40,7 @@ func TestErrorsOfHcsshim(t *testing.T) {
 // TestIsVolume: the mount path of a layer that is not mounted may be its folder.
 func TestIsVolume(t *testing.T) {
 	for path, want := range map[string]bool{
-		placeholderVolume: true, `\\?\VOLUME{00000000-0000-0000-0000-000000000000}`: true,
+		anyVolume: true, `\\?\VOLUME{00000000-0000-0000-0000-000000000000}`: true,
 		"": false, `C:\scratch`: false, `\\?\C:\scratch`: false, `\\?\Volume{`: false,
 	} {
 		if got := isVolume(path); got != want {

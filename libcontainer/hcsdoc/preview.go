@@ -10,7 +10,7 @@ import (
 )
 
 // This file prints the documents of a container on any operating system, for
-// create --dry-run. What only a Windows host can know is a placeholder.
+// create --dry-run. What only a Windows host can know stands in angle brackets.
 
 // PreviewConfig is what a preview is made from.
 type PreviewConfig struct {
