@@ -72,13 +72,19 @@ func (p *Prefix) Run(scratch string, c Call) (Result, error) {
 			return Result{}, err
 		}
 		r, err := running.Wait()
-		// Wine's loader gives up, once in a thousand times on a loaded machine,
-		// before there is a process: sooner than any program could end.
-		if again || err != nil || r.Code != 1 || r.Took > neverRan || r.Stdout+r.Stderr+r.wine != "" {
+		// Wine's loader gives up, once in a thousand times on a loaded machine:
+		// before there is a process, sooner than any program could end; or in a
+		// program that starts another one, which then has this error of Windows'.
+		lost := r.Took <= neverRan && r.Stdout+r.Stderr+r.wine == "" || strings.Contains(r.Stderr, startedNothing)
+		if again || err != nil || r.Code != 1 || !lost {
 			return r, err
 		}
 	}
 }
+
+// startedNothing is ERROR_INTERNAL_ERROR in Wine's words, behind the name of
+// what could not be started: wrun's monitor.
+const startedNothing = "starting the monitor: fork/exec C:\\wrun\\wrun.exe: Internal error."
 
 // neverRan is less than the start of a program takes, which is 25 ms.
 const neverRan = 18 * time.Millisecond
