@@ -203,10 +203,15 @@ func TestWaitEnds(t *testing.T) {
 	if _, err := s.WaitExit(ctx); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrTimeout) {
 		t.Errorf("after the deadline: %v", err)
 	}
-	time.AfterFunc(100*time.Millisecond, s.Close)
+	closed := make(chan struct{})
+	time.AfterFunc(100*time.Millisecond, func() {
+		s.Close()
+		close(closed)
+	})
 	if _, err := s.WaitExit(within(t)); !errors.Is(err, ErrInvalidHandle) {
 		t.Errorf("after Close: %v", err)
 	}
+	<-closed
 	if err := s.Start(within(t)); !errors.Is(err, ErrInvalidHandle) {
 		t.Errorf("starting after Close: %v", err)
 	}
