@@ -77,7 +77,13 @@ func (p *Prefix) register(settings string) error {
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		return err
 	}
-	return p.tool(time.Minute, "wine", "regedit", "/S", p.Windows(file))
+	var err error
+	for range 2 { // Wine's loader gives up now and then: see Run
+		if err = p.tool(time.Minute, "wine", "regedit", "/S", p.Windows(file)); err == nil {
+			break
+		}
+	}
+	return err
 }
 
 // tool runs a program of Wine itself to its end, quietly.
@@ -143,15 +149,6 @@ func template() (string, error) {
 		return "", fmt.Errorf("make a Wine prefix: %w", err)
 	}
 	return made, os.Rename(unfinished.Dir, made)
-}
-
-// clone copies a prefix in hard links, some 50 ms. Wine replaces files instead
-// of writing into them, and so must everybody else.
-func clone(from, to string) error {
-	if out, err := exec.Command("cp", "-al", from, to).CombinedOutput(); err != nil {
-		return fmt.Errorf("clone the prefix: %w: %s", err, out)
-	}
-	return nil
 }
 
 // install puts a file into a prefix in place of the one that may be there.

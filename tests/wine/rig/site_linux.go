@@ -89,14 +89,14 @@ func (s *Site) Up() error {
 		return err
 	}
 	pattern := &Prefix{Dir: filepath.Join(s.dir, "template")}
-	if err := clone(base, pattern.Dir); err != nil {
+	if err := build.Clone(base, pattern.Dir); err != nil {
 		return err
 	}
 	if err := furnish(pattern, bin); err != nil {
 		return err
 	}
 	s.Host = &Prefix{Dir: filepath.Join(s.dir, "host"), Env: []string{"GOCOVERDIR=" + `C:\cover`}}
-	if err := clone(pattern.Dir, s.Host.Dir); err != nil {
+	if err := build.Clone(pattern.Dir, s.Host.Dir); err != nil {
 		return err
 	}
 	for _, d := range []string{`C:\cover`, `C:\t`, `C:\wrun`, `C:\calls`} {
