@@ -71,7 +71,7 @@ func TestUnderWine(t *testing.T) {
 	if err := leave.Run(); leave.ProcessState == nil || leave.ProcessState.ExitCode() != 7 {
 		t.Errorf("leaving things behind: %v: %s", err, said(t, dir, "leave"))
 	}
-	if left, err := os.ReadDir(vms); err != nil || len(left) != 1 {
+	if left, err := filepath.Glob(filepath.Join(vms, "vm-*", "system.reg")); err != nil || len(left) != 1 {
 		t.Errorf("before the stop: machines %v, %v; want one", left, err)
 	}
 	stop := wine(t, dir, host, "stop", "hcsemu.exe", "ctl", "stop")
@@ -90,6 +90,29 @@ func TestUnderWine(t *testing.T) {
 	if err != nil || len(left) > 0 {
 		t.Errorf("virtual machines left: %v, %v", left, err)
 	}
+	for deadline := time.Now().Add(10 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		running := processesOf(dir)
+		if len(running) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("processes left: %q", running)
+		}
+	}
+}
+
+// processesOf are the command lines that name dir: programs of hosts and guests,
+// and the shells of machines.
+func processesOf(dir string) []string {
+	var found []string
+	names, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if line := strings.ReplaceAll(string(data), "\x00", " "); err == nil && strings.Contains(line, dir) {
+			found = append(found, line)
+		}
+	}
+	return found
 }
 
 // wine makes a command with its output in a file, which what it starts may keep

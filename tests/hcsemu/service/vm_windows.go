@@ -86,7 +86,9 @@ func (v *virtualMachine) boot(system string, cancel <-chan struct{}) error {
 	// a service of Wine's that crashes at its start, which happens on a loaded
 	// machine, must not wait for a debugger.
 	script := fmt.Sprintf("exec </dev/null >/dev/null 2>&1; unset WINESERVERSOCKET; export WINEDEBUG=-all WINEDLLOVERRIDES=winedbg.exe=d WINEPREFIX='%[1]s'; "+
-		"cp -al '%[2]s' '%[1]s' && rm '%[1]s'/*.reg && cp '%[2]s'/*.reg '%[1]s' && wine '%[3]s' guest %[4]s; wineserver -k; wineserver -w; rm -rf '%[1]s'",
+		"echo $$ >'%[1]s.shell'; cp -al '%[2]s' '%[1]s' && rm '%[1]s'/*.reg && cp '%[2]s'/*.reg '%[1]s' && if [ ! -e '%[1]s.end' ]; then "+
+		"wine '%[3]s' guest %[4]s & guest=$!; echo $guest >'%[1]s.guest'; [ -e '%[1]s.end' ] && kill -9 $guest; wait $guest; fi; "+
+		"wineserver -k; timeout 10 wineserver -w; rm -rf '%[1]s'; rm -f '%[1]s'.*",
 		v.prefix, v.machine.template, unixPath(exe), v.listener.Addr())
 	if err := windows.AssignProcessToJobObject(v.machine.workers.job, v.worker); err != nil {
 		return fmt.Errorf("taking vmwp.exe into a job: %w", err)
@@ -263,9 +265,12 @@ func (v *virtualMachine) Close() error {
 	return nil
 }
 
-// force ends the prefix's Wine, and removes the prefix, beside the shell.
+// force ends the guest, whose Wine may have lost its server and then waits for
+// ever, and the prefix's Wine; the shell goes on and removes what there is. One
+// that has not come to the guest yet finds .end and leaves it out.
 func (v *virtualMachine) force() {
-	_ = startUnix(fmt.Sprintf("exec </dev/null >/dev/null 2>&1; WINEPREFIX='%[1]s' wineserver -k; rm -rf '%[1]s'", v.prefix))
+	_ = startUnix(fmt.Sprintf("exec </dev/null >/dev/null 2>&1; : >'%[1]s.end'; kill -9 $(cat '%[1]s.guest'); WINEPREFIX='%[1]s' wineserver -k; "+
+		"[ -e '%[1]s.shell' ] || rm -f '%[1]s.end'", v.prefix))
 }
 
 func (v *virtualMachine) watchRemoval() {
@@ -275,7 +280,9 @@ func (v *virtualMachine) watchRemoval() {
 	late := time.AfterFunc(goneTime/4, v.force)
 	defer late.Stop()
 	for deadline := time.Now().Add(goneTime); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		if _, err := os.Stat("Z:" + v.prefix); os.IsNotExist(err) {
+		_, prefix := os.Stat("Z:" + v.prefix)
+		_, shell := os.Stat("Z:" + v.prefix + ".shell") // there as long as the shell is
+		if os.IsNotExist(prefix) && os.IsNotExist(shell) {
 			v.machine.mu.Lock()
 			delete(v.machine.running, v)
 			v.machine.mu.Unlock()
