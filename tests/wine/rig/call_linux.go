@@ -34,6 +34,7 @@ type Result struct {
 	Stderr string
 	Took   time.Duration
 
+	end      string // the kernel's words for it: "signal: killed" where Code is -1
 	wine     string // stderr as it was, if somebody else wrote to it, too
 	out, err string // the files: a container keeps writing to them
 }
@@ -45,7 +46,7 @@ func (r *Result) Later() string { return readAll(r.out) }
 func (r *Result) LaterErr() string { return withoutWine(readAll(r.err)) }
 
 func (r Result) String() string {
-	text := fmt.Sprintf("exit code %d\nstdout: %s\nstderr: %s", r.Code, r.Stdout, r.Stderr)
+	text := fmt.Sprintf("exit code %d (%s)\nstdout: %s\nstderr: %s", r.Code, r.end, r.Stdout, r.Stderr)
 	if r.wine != "" {
 		text += "\nall of stderr: " + r.wine
 	}
@@ -163,7 +164,7 @@ func (r *Running) Wait() (Result, error) {
 	if said != r.result.Stderr {
 		r.result.wine = said
 	}
-	r.result.Code = r.cmd.ProcessState.ExitCode()
+	r.result.Code, r.result.end = r.cmd.ProcessState.ExitCode(), r.cmd.ProcessState.String()
 	if late {
 		return r.result, fmt.Errorf("%s %s: still running after %v: %s", r.call.Program, strings.Join(r.call.Args, " "), r.call.Limit, r.result)
 	}
