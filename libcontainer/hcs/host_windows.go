@@ -74,9 +74,7 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, streams libcont
 	defer func() {
 		if err != nil {
 			err = hinted(err)
-			if b.monitor != nil {
-				b.monitor.kill() // it does not listen yet
-			}
+			b.monitor.stop() // it does not listen yet
 			if b.announced {
 				if left := b.system.Close(context.WithoutCancel(ctx)); left != nil {
 					err = fmt.Errorf("%w; %w: %w", err, libcontainer.ErrLeft, left)
@@ -84,7 +82,7 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, streams libcont
 			}
 		}
 	}()
-	for _, step := range []func(context.Context) error{b.early, b.free, b.network, b.credential, b.machine, b.storage, b.watch, b.attend, b.make} {
+	for _, step := range []func(context.Context) error{b.watch, b.free, b.network, b.credential, b.machine, b.storage, b.attend, b.make} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -108,8 +106,8 @@ type birth struct {
 	in        *hcsdoc.Input
 	h         *handle
 	system    *system
-	monitor   *child // on its way to life
-	announced bool   // something was recorded, and perhaps made
+	monitor   *launching // nil when it listens
+	announced bool       // something was recorded, and perhaps made
 	document  []byte
 }
 
@@ -255,21 +253,10 @@ func (b *birth) free(ctx context.Context) error {
 	return nil
 }
 
-// early starts the monitor at once where nothing is made before it but the
-// compute system. Elsewhere it comes with the record of what is.
-func (b *birth) early(ctx context.Context) error {
-	if b.choice == hcsdoc.ChoiceSingle || b.choice == hcsdoc.ChoiceSilo && b.broughtRoot() {
-		return b.watch(ctx)
-	}
-	return nil
-}
-
-// watch writes down what there is to be made and starts the monitor, which
-// comes to life beside the steps that follow.
+// watch writes down where the monitor will be and starts it. It comes to life
+// beside the steps that follow: to make a process and let it get ready takes
+// Windows longer than all of them.
 func (b *birth) watch(context.Context) error {
-	if b.h.Gate != nil {
-		return nil
-	}
 	name, err := unique()
 	if err != nil {
 		return fmt.Errorf("naming the monitor's pipe: %w", err)
@@ -283,18 +270,20 @@ func (b *birth) watch(context.Context) error {
 	if err := b.record(); err != nil {
 		return err
 	}
-	if b.monitor, err = launch(filepath.Join(b.config.Dir, orderFile), b.io); err != nil {
-		return err
-	}
-	b.h.Gate.Pid, b.h.Gate.Created = b.monitor.process.Pid, b.monitor.created
+	b.monitor = launchAside(filepath.Join(b.config.Dir, orderFile), b.io)
 	return nil
 }
 
 // attend waits until the monitor listens.
 func (b *birth) attend(ctx context.Context) error {
-	if err := b.monitor.ready(ctx); err != nil {
+	m, err := b.monitor.wait()
+	if err != nil {
 		return err
 	}
+	if err := m.ready(ctx); err != nil {
+		return err
+	}
+	b.h.Gate.Pid, b.h.Gate.Created = m.process.Pid, m.created
 	b.monitor = nil
 	return nil
 }

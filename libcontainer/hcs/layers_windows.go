@@ -157,7 +157,7 @@ func (b *birth) storage(ctx context.Context) error {
 		return libcontainer.WithHint(err, "each container needs a scratch folder of its own; delete the one that has this")
 	}
 	b.h.Disk = &storage{Scratch: b.in.Scratch}
-	if err := b.watch(ctx); err != nil {
+	if err := b.record(); err != nil {
 		return err
 	}
 	var err error

@@ -86,7 +86,7 @@ func (b *birth) furnish(ctx context.Context, l *ledger, save func() error) error
 		}
 		b.h.VM.Attached = append(b.h.VM.Attached, attachment{What: s.What, Undo: s.Undo, Key: s.Key, Grant: s.Grant})
 	}
-	if err := b.watch(ctx); err != nil {
+	if err := b.record(); err != nil {
 		return err
 	}
 	if err := save(); err != nil {

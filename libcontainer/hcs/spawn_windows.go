@@ -62,6 +62,38 @@ func launch(file string, io libcontainer.Stdio) (*child, error) {
 	return nil, fmt.Errorf("starting the monitor: %w", err)
 }
 
+// launching is a launch under way.
+type launching struct {
+	done  chan struct{}
+	child *child
+	err   error
+}
+
+// launchAside is launch while the caller goes on with something else.
+func launchAside(file string, io libcontainer.Stdio) *launching {
+	l := &launching{done: make(chan struct{})}
+	go func() {
+		l.child, l.err = launch(file, io)
+		close(l.done)
+	}()
+	return l
+}
+
+func (l *launching) wait() (*child, error) {
+	<-l.done
+	return l.child, l.err
+}
+
+// stop ends what there is or will be of the monitor.
+func (l *launching) stop() {
+	if l == nil {
+		return
+	}
+	if c, err := l.wait(); err == nil {
+		c.kill()
+	}
+}
+
 // inherit starts the process with its copies of the two handles: the pipe to
 // us, whose other copies are closed so that its death ends our reading, and
 // ourselves, whose end it has to see and to whom it can do nothing else.
