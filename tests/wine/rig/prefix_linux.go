@@ -44,11 +44,11 @@ func (p *Prefix) Windows(unix string) string {
 	return `Z:` + strings.ReplaceAll(unix, "/", `\`)
 }
 
-// Environment is Wine's: quiet, in UTF-8, without asking for Mono and Gecko and
-// without writing menus into the user's home.
+// Environment is Wine's: quiet, in UTF-8 and UTC, without asking for Mono and
+// Gecko and without writing menus into the user's home.
 func (p *Prefix) Environment() []string {
 	return append(os.Environ(), append([]string{
-		"WINEPREFIX=" + p.Dir, "WINEDEBUG=-all", "LC_ALL=C.UTF-8", "DISPLAY=",
+		"WINEPREFIX=" + p.Dir, "WINEDEBUG=-all", "LC_ALL=C.UTF-8", "TZ=UTC", "DISPLAY=",
 		"WINEDLLOVERRIDES=mscoree=;mshtml=;winemenubuilder.exe=",
 	}, p.Env...)...)
 }
@@ -127,7 +127,8 @@ func template() (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("wine --version: %w", err)
 	}
-	key := sha256.Sum256(append(version, Server2022.registry()...))
+	settings := []string{onlyUTC(), Server2022.registry()}
+	key := sha256.Sum256(append(version, strings.Join(settings, "")...))
 	made := filepath.Join(dir, fmt.Sprintf("template-%x", key[:6]))
 	unlock, err := lock(made + ".lock")
 	if err != nil {
@@ -142,8 +143,10 @@ func template() (string, error) {
 		return "", err
 	}
 	err = unfinished.tool(bootTime, "wineboot", "-i")
-	if err == nil {
-		err = unfinished.register(Server2022.registry())
+	for _, s := range settings {
+		if err == nil {
+			err = unfinished.register(s)
+		}
 	}
 	if err = errors.Join(err, unfinished.stop()); err != nil {
 		return "", fmt.Errorf("make a Wine prefix: %w", err)

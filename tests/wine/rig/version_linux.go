@@ -49,3 +49,20 @@ func (v Version) registry() string {
 "Version"=-
 `, v.Product, v.Build, v.Build, installation, product), "\n", "\r\n")
 }
+
+// onlyUTC leaves the machine one time zone. Wine looks through all of them at
+// the start of every process, for 20 ms, which is half of what a start takes.
+func onlyUTC() string {
+	const zones = `HKEY_LOCAL_MACHINE\Software\Microsoft\Windows NT\CurrentVersion\Time Zones`
+	const tzi = 44 // length of the binary form: zero bias, no summer time
+	return strings.ReplaceAll(fmt.Sprintf(`REGEDIT4
+
+[-%[1]s]
+
+[%[1]s\UTC]
+"Display"="(UTC) Coordinated Universal Time"
+"Std"="Coordinated Universal Time"
+"Dlt"="Coordinated Universal Time"
+"TZI"=hex:%[2]s
+`, zones, strings.Repeat("00,", tzi-1)+"00"), "\n", "\r\n")
+}
