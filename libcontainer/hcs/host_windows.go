@@ -82,7 +82,7 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, streams libcont
 			}
 		}
 	}()
-	for _, step := range []func(context.Context) error{b.watch, b.free, b.network, b.credential, b.machine, b.storage, b.attend, b.make} {
+	for _, step := range []func(context.Context) error{b.summon, b.free, b.network, b.credential, b.machine, b.storage, b.attend, b.make} {
 		if err := step(ctx); err != nil {
 			return nil, err
 		}
@@ -253,10 +253,11 @@ func (b *birth) free(ctx context.Context) error {
 	return nil
 }
 
-// watch writes down where the monitor will be and starts it. It comes to life
-// beside the steps that follow: to make a process and let it get ready takes
-// Windows longer than all of them.
-func (b *birth) watch(context.Context) error {
+// summon starts the monitor, which comes to life beside the steps that follow:
+// to make a process and let it get ready takes Windows longer than all of them.
+// It is not recorded yet, because a record has to be enough to undo everything
+// that is made later: a monitor whose creator dies now ends by itself.
+func (b *birth) summon(context.Context) error {
 	name, err := unique()
 	if err != nil {
 		return fmt.Errorf("naming the monitor's pipe: %w", err)
@@ -265,9 +266,6 @@ func (b *birth) watch(context.Context) error {
 	o := order{System: b.h.System, API: b.h.API, OS: b.h.OS, Pipe: b.h.Gate.Pipe,
 		Process: json.RawMessage(b.document), Program: programName(b.config.Spec.Process), Log: b.config.MonitorLog}
 	if err := writeRecord(b.config.Dir, orderFile, o); err != nil {
-		return err
-	}
-	if err := b.record(); err != nil {
 		return err
 	}
 	b.monitor = launchAside(filepath.Join(b.config.Dir, orderFile), b.io)
@@ -285,7 +283,10 @@ func (b *birth) attend(ctx context.Context) error {
 	}
 	b.h.Gate.Pid, b.h.Gate.Created = m.process.Pid, m.created
 	b.monitor = nil
-	return nil
+	if b.announced {
+		return nil // and who reads the record finds the rest beside it (catchUp)
+	}
+	return b.record()
 }
 
 // make has the monitor create the compute system: it is the one that keeps it
