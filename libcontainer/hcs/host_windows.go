@@ -115,8 +115,16 @@ func newInput(c *libcontainer.Config) *hcsdoc.Input {
 	return &hcsdoc.Input{ID: c.ID, Owner: c.Owner, Spec: c.Spec, CPUs: runtime.NumCPU(), ConsolePipe: c.VMConsole}
 }
 
-// record announces a side effect.
+// record announces a side effect, and the monitor, once Windows has made its
+// process: one whose creator dies before that would be nobody's.
 func (b *birth) record() error {
+	if b.monitor != nil {
+		m, err := b.monitor.wait()
+		if err != nil {
+			return err
+		}
+		b.h.Gate.Pid, b.h.Gate.Created = m.process.Pid, m.created
+	}
 	b.announced = true
 	return b.config.Record(b.h.encode())
 }
@@ -278,15 +286,16 @@ func (b *birth) attend(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if !b.announced {
+		if err := b.record(); err != nil {
+			return err
+		}
+	}
 	if err := m.ready(ctx); err != nil {
 		return err
 	}
-	b.h.Gate.Pid, b.h.Gate.Created = m.process.Pid, m.created
 	b.monitor = nil
-	if b.announced {
-		return nil // and who reads the record finds the rest beside it (catchUp)
-	}
-	return b.record()
+	return nil
 }
 
 // make has the monitor create the compute system: it is the one that keeps it

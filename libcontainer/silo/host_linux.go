@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/procstat"
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/silo/seccomp"
 )
@@ -350,7 +351,7 @@ func (b *birth) remember(c *child) error {
 	h := b.system.h
 	var err error
 	h.Pid = c.pid
-	if h.Start, _, err = startTime(c.pid); err != nil {
+	if h.Start, _, err = procstat.StartTime(c.pid); err != nil {
 		return fmt.Errorf("look at the container process: %w", err)
 	}
 	if p := b.in.Spec.Process; p != nil && p.OOMScoreAdj != nil {

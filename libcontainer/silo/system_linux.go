@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/procstat"
 )
 
 // closePatience bounds how long Close waits for killed processes to be gone. A
@@ -36,7 +37,7 @@ func (s *system) alive() (bool, error) {
 	if s.h.Pid == 0 {
 		return false, nil
 	}
-	ticks, alive, err := startTime(s.h.Pid)
+	ticks, alive, err := procstat.StartTime(s.h.Pid)
 	switch {
 	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH):
 		return false, nil

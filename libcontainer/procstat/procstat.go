@@ -1,4 +1,6 @@
-package silo
+// Package procstat tells one process from a later one of the same number: by its
+// start time, as proc(5) has it.
+package procstat
 
 import (
 	"bytes"
@@ -6,10 +8,10 @@ import (
 	"strconv"
 )
 
-// parseStat reads state and start time from /proc/<pid>/stat. The second field
+// Parse reads state and start time from /proc/<pid>/stat. The second field
 // is the program's name in parentheses and may hold anything, parentheses
 // included, so fields count from the last one.
-func parseStat(stat []byte) (ticks uint64, alive bool, err error) {
+func Parse(stat []byte) (ticks uint64, alive bool, err error) {
 	end := bytes.LastIndexByte(stat, ')')
 	if end < 0 {
 		return 0, false, fmt.Errorf("process status %q has no program name", stat)
