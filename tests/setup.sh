@@ -3,6 +3,8 @@
 # or take programs from, or those named as arguments. Asks the network only
 # when one is missing.
 #
+# QEMU runs utility VMs, on the one architecture that they are built for.
+#
 # Wine and the C compiler for Windows are 200 MB to download and 1.2 GB on disk;
 # they run the Windows build, on the one architecture that Wine runs it on.
 set -eu
@@ -11,7 +13,7 @@ packages=$*
 if [ -z "$packages" ]; then
 	packages="runc crun busybox-static procps"
 	if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
-		packages="$packages wine wine64 gcc-mingw-w64-x86-64-win32"
+		packages="$packages qemu-system-x86 wine wine64 gcc-mingw-w64-x86-64-win32"
 	fi
 fi
 
