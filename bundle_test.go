@@ -14,7 +14,7 @@ import (
 )
 
 // writeBundle makes a bundle of busybox whose program is args.
-func writeBundle(dir string, args []string) error {
+func writeBundle(dir string, args []string, edit ...func(*bundleConfig)) error {
 	bin := filepath.Join(dir, "rootfs", "bin")
 	for _, d := range []string{"bin", "proc", "sys", "dev", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(dir, "rootfs", d), 0o755); err != nil {
@@ -38,6 +38,9 @@ func writeBundle(dir string, args []string) error {
 		return err
 	}
 	config.Process.Args, config.Process.Terminal = args, false
+	for _, e := range edit {
+		e(config)
+	}
 	data, err := json.Marshal(config)
 	if err != nil {
 		return err

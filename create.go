@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"runtime"
 
 	"github.com/urfave/cli/v2"
 
@@ -44,7 +45,7 @@ func createCommand(in *invocation) *cli.Command {
 
 // createFlags are what create and run have in common.
 func createFlags() []cli.Flag {
-	return append(runhcsFlags(), []cli.Flag{
+	return append(vmFlags(), []cli.Flag{
 		&cli.StringFlag{Name: "bundle", Aliases: []string{"b"}, Usage: "directory of the bundle (default: the working directory)"},
 		&cli.StringFlag{Name: "pid-file", Usage: "file to write the process id to"},
 		&cli.StringFlag{Name: "console-socket", Usage: "unix socket that receives the master of the container's pseudoterminal"},
@@ -53,6 +54,17 @@ func createFlags() []cli.Flag {
 		&cli.BoolFlag{Name: "no-new-keyring", Usage: "keep the caller's session keyring"},
 		&cli.IntFlag{Name: "preserve-fds", Usage: "pass `N` descriptors, from 3 on, to the container (behind those of $LISTEN_FDS)"},
 	}...)
+}
+
+// vmFlags are about utility VMs, which are others on Windows than on Linux.
+func vmFlags() []cli.Flag {
+	if runtime.GOOS == "windows" {
+		return runhcsFlags()
+	}
+	return []cli.Flag{
+		&cli.StringFlag{Name: "uvm-accel", Usage: "kvm or tcg: how a utility VM's instructions are executed (default: kvm where it works)"},
+		&cli.StringFlag{Name: "uvm-template", Usage: "off has a utility VM booted and not restored from a template"},
+	}
 }
 
 // createOptions words a missing bundle as runc does, which changes into it.
@@ -65,6 +77,8 @@ func createOptions(c *cli.Context) (libcontainer.CreateOptions, error) {
 		MonitorLog:   c.String("shim-log"),
 		VMLog:        c.String("vm-log"),
 		VMConsole:    c.String("vm-console"),
+		VMAccel:      c.String("uvm-accel"),
+		VMTemplate:   c.String("uvm-template"),
 		VM:           c.String("host"),
 	}
 	if o.Bundle == "" {

@@ -9,6 +9,8 @@ import (
 
 	"wrun/libcontainer"
 	"wrun/libcontainer/silo"
+	"wrun/libcontainer/uvm"
+	"wrun/libcontainer/uvm/guest"
 )
 
 // hostFor says which host serves which isolation on Linux.
@@ -17,9 +19,7 @@ func hostFor(i libcontainer.Isolation) (libcontainer.Host, error) {
 	case i.OS != "linux":
 		return nil, fmt.Errorf("no host for a %s bundle in a %s on linux yet", i.OS, i.Kind)
 	case i.Kind == libcontainer.UVM:
-		return nil, libcontainer.WithHint(
-			fmt.Errorf("no host for Hyper-V isolation on linux: utility VMs are not built yet (%s)", i.Reason),
-			"without windows.hyperv the bundle runs in a silo")
+		return uvm.New(), nil
 	}
 	return silo.New(), nil
 }
@@ -65,4 +65,15 @@ func addHostFeatures(f *features.Features) {
 
 func seccompFlags() []string {
 	return []string{"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_SPEC_ALLOW", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"}
+}
+
+// monitor is a process of a container that is none of this kernel's.
+func monitor(args []string) int { return uvm.Monitor(args) }
+
+// agent is the first process of a utility VM, or one that helps it.
+func agent(operand string) error {
+	if operand == guest.FilesCommand {
+		return guest.RelayFiles()
+	}
+	return guest.Main(operand == "template")
 }

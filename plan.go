@@ -7,6 +7,7 @@ import (
 	"wrun/libcontainer"
 	"wrun/libcontainer/hcsdoc"
 	"wrun/libcontainer/silo"
+	"wrun/libcontainer/uvm"
 )
 
 // planText describes what a create of cfg would do, for create --dry-run. It
@@ -31,6 +32,8 @@ func hostPlan(cfg *libcontainer.Config) (string, error) {
 	switch {
 	case i.OS == "linux" && i.Host != "windows" && i.Kind == libcontainer.Silo:
 		return silo.Preview(cfg, runtime.GOARCH)
+	case i.OS == "linux" && i.Host != "windows":
+		return uvm.Preview(cfg)
 	case i.OS == "windows" || i.Host == "windows":
 		return hcsdoc.Preview(hcsdoc.PreviewConfig{ID: cfg.ID, Owner: cfg.Owner, Spec: cfg.Spec,
 			OS: i.OS, HyperV: i.Kind == libcontainer.UVM, CPUs: runtime.NumCPU()})

@@ -74,17 +74,27 @@ func printProcesses(ctx context.Context, rt *libcontainer.Runtime, id string, w 
 	return printOwnTable(w, table)
 }
 
-// printOwnTable has the columns of tasklist and docker top.
+// printOwnTable has the columns of tasklist and docker top, and the commands where
+// the host knows them.
 func printOwnTable(w io.Writer, table []libcontainer.ProcessInfo) error {
 	t := tabwriter.NewWriter(w, 6, 1, 2, ' ', 0)
-	fmt.Fprint(t, "PID\tIMAGE\tCREATED\tCPU\tMEMORY\n")
+	whole := slices.ContainsFunc(table, func(p libcontainer.ProcessInfo) bool { return p.Command != "" })
+	header := "PID\tIMAGE\tCREATED\tCPU\tMEMORY"
+	if whole {
+		header += "\tCOMMAND"
+	}
+	fmt.Fprintln(t, header)
 	for _, p := range table {
 		created := "-"
 		if !p.Created.IsZero() {
 			created = p.Created.UTC().Format(time.RFC3339)
 		}
 		cpu := (p.User + p.Kernel).Round(time.Millisecond)
-		fmt.Fprintf(t, "%d\t%s\t%s\t%.3f s\t%d K\n", p.Pid, plain(p.Image), created, cpu.Seconds(), p.Memory/1024)
+		fmt.Fprintf(t, "%d\t%s\t%s\t%.3f s\t%d K", p.Pid, plain(p.Image), created, cpu.Seconds(), p.Memory/1024)
+		if whole {
+			fmt.Fprint(t, "\t", plain(p.Command))
+		}
+		fmt.Fprintln(t)
 	}
 	return t.Flush()
 }

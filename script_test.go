@@ -27,14 +27,24 @@ func TestMain(m *testing.M) {
 //	apart N command…     the same with its streams in the files out and err: a
 //	                     container keeps them open, and pipes would be waited for
 //	until REGEXP cmd…    run a command until its output matches, for 10 s
-//	bundle DIR ARG…      make a bundle of busybox; its program is the arguments
+//	bundle DIR ARG…      make a bundle over nothing but busybox; its program is the arguments
 //	lines FILE N         the file must have N lines
 //
 // the condition [silo], containers can be run here, and in the environment
 // ROOT, a state root, and C, which container ids start with.
 func TestScript(t *testing.T) {
+	runScripts(t, testscript.Params{Dir: "tests/script"})
+}
+
+func runScripts(t *testing.T, p testscript.Params, edit ...func(*bundleConfig)) {
+	makeBundle := func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) < 2 {
+			ts.Fatalf("usage: bundle directory program [argument…]")
+		}
+		ts.Check(writeBundle(ts.MkAbs(args[0]), args[1:], edit...))
+	}
 	testscript.Run(t, testscript.Params{
-		Dir: "tests/script",
+		Dir: p.Dir, Files: p.Files,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"rc": exitsWith, "apart": apart, "until": until, "bundle": makeBundle, "lines": countLines,
 		},
@@ -131,14 +141,4 @@ func countLines(ts *testscript.TestScript, neg bool, args []string) {
 	if n := strings.Count(ts.ReadFile(args[0]), "\n"); strconv.Itoa(n) != args[1] {
 		ts.Fatalf("%s has %d lines, want %s", args[0], n, args[1])
 	}
-}
-
-// makeBundle writes what `wrun spec` writes, with the program exchanged and
-// without a terminal, over a root file system with nothing but busybox.
-func makeBundle(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) < 2 {
-		ts.Fatalf("usage: bundle directory program [argument…]")
-	}
-	dir := ts.MkAbs(args[0])
-	ts.Check(writeBundle(dir, args[1:]))
 }

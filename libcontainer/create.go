@@ -55,6 +55,8 @@ func (r *Runtime) prepare(id string, o CreateOptions) (*Config, *bundle.Bundle, 
 		MonitorLog:    o.MonitorLog,
 		VMLog:         o.VMLog,
 		VMConsole:     o.VMConsole,
+		VMAccel:       o.VMAccel,
+		VMTemplate:    o.VMTemplate,
 		VM:            o.VM,
 		Warn:          r.warn,
 	}, b, nil

@@ -86,9 +86,10 @@ type ProcessInfo struct {
 	Pid     int           `json:"pid"`
 	Image   string        `json:"image"` // the program's file name
 	Created time.Time     `json:"created"`
-	User    time.Duration `json:"userTime"`   // CPU time, ns
-	Kernel  time.Duration `json:"kernelTime"` // CPU time, ns
-	Memory  uint64        `json:"memory"`     // committed, bytes
+	User    time.Duration `json:"userTime"`          // CPU time, ns
+	Kernel  time.Duration `json:"kernelTime"`        // CPU time, ns
+	Memory  uint64        `json:"memory"`            // committed, bytes
+	Command string        `json:"command,omitempty"` // with its arguments, where the host knows
 }
 
 // Keeper is a System whose handle may say more than what was recorded last:
@@ -152,6 +153,8 @@ type Config struct {
 	MonitorLog string // file or pipe of the monitor's log, "" none
 	VMLog      string // the same of the utility VM
 	VMConsole  string // named pipe for the utility VM's first serial port, "" none
+	VMAccel    string // "kvm" or "tcg" for a utility VM of QEMU, "" the annotations and the machine say
+	VMTemplate string // "off" has such a VM booted and not restored, "" the annotations say
 	VM         string // id of the container whose utility VM is to be shared, "" the annotations say
 
 	// Run says that the caller starts the container at once: Create may return

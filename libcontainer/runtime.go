@@ -41,6 +41,8 @@ type CreateOptions struct {
 	MonitorLog   string // these as in Config
 	VMLog        string
 	VMConsole    string
+	VMAccel      string
+	VMTemplate   string
 	VM           string
 	Stdio        Stdio
 	// Streams, when set, is asked for the Stdio once the container's operating

@@ -34,6 +34,9 @@ type Setup struct {
 	Windows *Windows
 	// Monitored says that Pid is a monitor's and not among Processes.
 	Monitored bool
+	// Deputies says that a process of the host stands for each one that Exec
+	// starts: its Pid is not among Processes either.
+	Deputies bool
 	// Lacks gives the reason for what this machine cannot do; keys are the
 	// subtests' names. Such a subtest is skipped with the reason.
 	Lacks map[string]string

@@ -1,0 +1,359 @@
+package guest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer"
+	"wrun/libcontainer/silo"
+	"wrun/libcontainer/uvm/network"
+	"wrun/libcontainer/uvm/wire"
+)
+
+// stateDir has a directory for each container, as /run/wrun has on a host.
+const stateDir = "/run/wrun"
+
+// agent is all that the VM knows.
+type agent struct {
+	conn  *wire.Conn
+	host  libcontainer.Host
+	files *filesRelay
+	// loaded is closed when the modules are there that are not needed for talking.
+	loaded <-chan struct{}
+
+	// births is held shared while a child is on its way to be known, so that
+	// the reaper of orphans does not take its end from who waits for it.
+	births sync.RWMutex
+
+	mu    sync.Mutex
+	tasks map[string]*task
+	met   bool // the host has said hello
+}
+
+// task is a container's first process or a further one.
+type task struct {
+	id        string
+	container *container
+	process   libcontainer.Process // nil: the first
+	streams   *relay
+}
+
+type container struct {
+	config *libcontainer.Config
+	system libcontainer.System
+}
+
+// Main is the life of the VM's first process. It returns only when the VM could
+// not be made work; then the kernel panics, which the host sees.
+func Main(template bool) error {
+	if os.Getpid() != 1 {
+		return errors.New("the agent is the first process of a utility VM; wrun starts one for a bundle with windows.hyperv")
+	}
+	a := &agent{host: silo.New(), tasks: map[string]*task{}}
+	var err error
+	a.loaded, err = boot(template)
+	var fd int
+	if err == nil {
+		fd, err = openPort(AgentPort)
+	}
+	if err == nil {
+		a.files, err = startFilesRelay()
+	}
+	if err != nil {
+		complain(err)
+		return err
+	}
+	go a.reap()
+	if template {
+		if err := a.rehearse(); err != nil {
+			complain(fmt.Errorf("rehearsal: %w", err))
+		}
+	}
+	a.conn = wire.New(port(fd), a.serve)
+	a.conn.Trust()
+	if _, err = port(fd).Write([]byte(wire.Ready)); err == nil {
+		err = a.conn.Run()
+	}
+	if err != nil && !errors.Is(err, errHostGone) {
+		complain(err)
+	}
+	unix.Sync()
+	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
+}
+
+// complain tells whoever reads the VM's console.
+func complain(err error) {
+	f, open := os.OpenFile("/dev/kmsg", os.O_WRONLY, 0)
+	if open != nil {
+		return
+	}
+	defer f.Close()
+	fmt.Fprintf(f, "<3>wrun agent: %v\n", err)
+}
+
+// serve answers the host.
+func (a *agent) serve(op string, in json.RawMessage) (any, error) {
+	switch op {
+	case wire.OpHello:
+		return with(in, a.hello)
+	case wire.OpNetwork:
+		return with(in, a.network)
+	case wire.OpCreate:
+		return with(in, a.create)
+	case wire.OpExec:
+		return with(in, a.exec)
+	case wire.OpStart:
+		return with(in, a.start)
+	case wire.OpSignal:
+		return with(in, a.signal)
+	case wire.OpWait:
+		return with(in, a.wait)
+	case wire.OpResize:
+		return with(in, a.resize)
+	case wire.OpProcesses:
+		return with(in, a.processes)
+	case wire.OpTable:
+		return with(in, a.table)
+	case wire.OpPause:
+		return with(in, func(t wire.Target) (any, error) { return nil, a.freeze(t, true) })
+	case wire.OpResume:
+		return with(in, func(t wire.Target) (any, error) { return nil, a.freeze(t, false) })
+	case wire.OpUpdate:
+		return with(in, a.update)
+	case wire.OpStats:
+		return with(in, a.stats)
+	case wire.OpHook:
+		return with(in, a.hook)
+	case wire.OpClose:
+		return with(in, a.close)
+	case wire.OpSync:
+		return nil, syncFiles()
+	}
+	return nil, fmt.Errorf("the agent knows no request %q: host and image are of different versions", op)
+}
+
+func with[T any](in json.RawMessage, do func(T) (any, error)) (any, error) {
+	var v T
+	if err := json.Unmarshal(in, &v); err != nil {
+		return nil, fmt.Errorf("reading a request: %w", err)
+	}
+	return do(v)
+}
+
+// hello makes this VM one of its own: a restored one has had the clock and the
+// randomness of its template until now.
+func (a *agent) hello(h wire.Hello) (any, error) {
+	if h.Version != wire.Version {
+		return nil, fmt.Errorf("the host speaks version %d, the agent in the image %d", h.Version, wire.Version)
+	}
+	a.mu.Lock()
+	again := a.met
+	a.met = true
+	a.mu.Unlock()
+	if again {
+		return nil, errors.New("the host has introduced itself already")
+	}
+	now := unix.NsecToTimeval(h.Time)
+	if err := unix.Settimeofday(&now); err != nil {
+		return nil, fmt.Errorf("set the clock: %w", err)
+	}
+	if err := stir(h.Entropy); err != nil {
+		return nil, err
+	}
+	if h.Files {
+		if err := a.files.mount(); err != nil {
+			return nil, err
+		}
+	}
+	var name unix.Utsname
+	if err := unix.Uname(&name); err != nil {
+		return nil, err
+	}
+	return wire.Greeting{Version: wire.Version, Kernel: unix.ByteSliceToString(name.Release[:])}, nil
+}
+
+// stir gives the kernel's random numbers another beginning.
+func stir(entropy []byte) error {
+	f, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if _, err := f.Write(entropy); err != nil {
+		return err
+	}
+	const rndReseedCRNG = 0x5207 // random(4)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), rndReseedCRNG, 0); errno != 0 {
+		return fmt.Errorf("reseed the random numbers: %w", errno)
+	}
+	return nil
+}
+
+// network makes the VM's cards what the host's interfaces are.
+func (a *agent) network(n wire.Network) (any, error) {
+	<-a.loaded
+	return nil, network.Configure(n.Interfaces)
+}
+
+func (a *agent) add(t *task) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.tasks[t.id] = t
+}
+
+func (a *agent) find(id string) (*task, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	t := a.tasks[id]
+	if t == nil {
+		return nil, libcontainer.ErrNotRunning
+	}
+	return t, nil
+}
+
+func (a *agent) create(c wire.Create) (any, error) {
+	if _, err := a.find(c.ID); err == nil {
+		return nil, libcontainer.ErrExist
+	}
+	dir := filepath.Join(stateDir, c.ID)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, err
+	}
+	t := &task{id: c.ID, container: &container{}}
+	made := wire.Created{}
+	t.container.config = &libcontainer.Config{
+		ID: c.ID, Dir: dir, Bundle: "/", Spec: c.Spec, NoNewKeyring: c.NoNewKeyring,
+		Isolation: libcontainer.Isolation{Kind: libcontainer.Silo, OS: "linux", Host: "linux"},
+		Record:    func(libcontainer.Handle) error { return nil }, // the VM's end undoes all
+		Warn:      func(format string, args ...any) { made.Warnings = append(made.Warnings, fmt.Sprintf(format, args...)) },
+	}
+	stdio, err := t.connect(a.conn, c.Streams)
+	if err != nil {
+		return nil, err
+	}
+	a.births.RLock()
+	defer a.births.RUnlock()
+	t.container.system, err = a.host.Create(context.Background(), t.container.config, stdio)
+	t.streams.begun()
+	if err != nil {
+		t.streams.drop()
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if s, ok := t.container.system.(libcontainer.Settler); ok {
+		if err := s.Settle(); err != nil {
+			t.streams.drop()
+			return nil, errors.Join(err, t.container.system.Close(context.Background()))
+		}
+	}
+	a.add(t)
+	made.Pid = t.container.system.Pid()
+	return made, nil
+}
+
+func (a *agent) start(w wire.Target) (any, error) {
+	t, err := a.find(w.ID)
+	if err != nil {
+		return nil, err
+	}
+	return nil, t.container.system.Start(context.Background())
+}
+
+func (a *agent) exec(e wire.Exec) (any, error) {
+	of, err := a.find(e.Container)
+	if err != nil {
+		return nil, err
+	}
+	t := &task{id: e.ID, container: of.container}
+	made := wire.Created{}
+	stdio, err := t.connect(a.conn, e.Streams)
+	if err != nil {
+		return nil, err
+	}
+	a.births.RLock()
+	defer a.births.RUnlock()
+	t.process, err = of.container.system.Exec(context.Background(), &libcontainer.Exec{
+		Spec: e.Process, Container: of.container.config.Spec, Cgroup: e.Cgroup,
+		Warn: func(format string, args ...any) { made.Warnings = append(made.Warnings, fmt.Sprintf(format, args...)) },
+	}, stdio)
+	t.streams.begun()
+	if err != nil {
+		t.streams.drop()
+		return nil, err
+	}
+	a.add(t)
+	made.Pid = t.process.Pid()
+	return made, nil
+}
+
+func (a *agent) wait(w wire.Target) (any, error) {
+	t, err := a.find(w.ID)
+	if err != nil {
+		return nil, err
+	}
+	var code int
+	if t.process != nil {
+		code, err = t.process.Wait(context.Background())
+	} else {
+		code, err = t.container.system.Wait(context.Background())
+	}
+	if err != nil {
+		return nil, err
+	}
+	t.streams.ended()
+	if t.process != nil {
+		a.mu.Lock()
+		delete(a.tasks, t.id)
+		a.mu.Unlock()
+	}
+	return wire.Exit{Code: code}, nil
+}
+
+func (a *agent) signal(s wire.Signal) (any, error) {
+	t, err := a.find(s.ID)
+	if err != nil {
+		return nil, err
+	}
+	if t.process != nil {
+		return nil, t.process.Signal(s.Number)
+	}
+	return nil, t.container.system.Signal(context.Background(), s.Number, s.All)
+}
+
+func (a *agent) close(w wire.Target) (any, error) {
+	t, err := a.find(w.ID)
+	if err != nil {
+		return nil, nil //nolint:nilerr // it is gone, which is what is wanted
+	}
+	if err := t.container.system.Close(context.Background()); err != nil {
+		return nil, err
+	}
+	t.streams.ended()
+	a.mu.Lock()
+	delete(a.tasks, w.ID)
+	a.mu.Unlock()
+	return nil, os.RemoveAll(t.container.config.Dir)
+}
+
+// syncFiles has the host know all that was written: what the kernel keeps of
+// files that a program has mapped.
+func syncFiles() error {
+	fd, err := unix.Open(FilesDir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	defer unix.Close(fd)
+	if err := unix.Syncfs(fd); err != nil {
+		return fmt.Errorf("sync: %w", err)
+	}
+	return nil
+}
+
+var _ io.ReadWriter = port(0)

@@ -1,0 +1,211 @@
+package guest
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// newRoot becomes the root directory: a container's root file system cannot be
+// switched to by pivot_root(2) from the initramfs.
+const newRoot = "/newroot"
+
+// boot makes a Linux system of a kernel that has just started its first process;
+// loaded is closed when its last modules are there.
+func boot(template bool) (loaded <-chan struct{}, err error) {
+	for _, m := range []struct{ kind, at, options string }{
+		{"proc", "/proc", ""},
+		{"sysfs", "/sys", ""},
+		{"devtmpfs", "/dev", "mode=0755"},
+		{"tmpfs", newRoot, "mode=0755"},
+	} {
+		if err := os.MkdirAll(m.at, 0o755); err != nil {
+			return nil, err
+		}
+		if err := unix.Mount(m.kind, m.at, m.kind, 0, m.options); err != nil {
+			return nil, fmt.Errorf("mount %s at %s: %w", m.kind, m.at, err)
+		}
+	}
+	later, err := loadModules("/lib/modules", template)
+	if err != nil {
+		return nil, err
+	}
+	if err := switchRoot(); err != nil {
+		return nil, err
+	}
+	if err := unix.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return nil, fmt.Errorf("mount the cgroups: %w", err)
+	}
+	if err := loopbackUp(); err != nil {
+		return nil, err
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		later()
+	}()
+	return done, nil
+}
+
+func switchRoot() error {
+	for _, d := range []string{"proc", "sys", "dev"} {
+		at := filepath.Join(newRoot, d)
+		if err := os.Mkdir(at, 0o755); err != nil {
+			return err
+		}
+		if err := unix.Mount("/"+d, at, "", unix.MS_MOVE, ""); err != nil {
+			return fmt.Errorf("move %s: %w", d, err)
+		}
+	}
+	for d, mode := range map[string]os.FileMode{"run": 0o755, "tmp": 0o1777, FilesDir[1:]: 0o755} {
+		if err := os.Mkdir(filepath.Join(newRoot, d), mode); err != nil {
+			return err
+		}
+	}
+	if err := os.Chdir(newRoot); err != nil {
+		return err
+	}
+	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
+		return fmt.Errorf("switch the root: %w", err)
+	}
+	if err := unix.Chroot("."); err != nil {
+		return fmt.Errorf("switch the root: %w", err)
+	}
+	return os.Chdir("/")
+}
+
+// urgent are the modules without which the agent cannot speak to its host.
+var urgent = []string{"virtio_ring", "virtio", "virtio_mmio", "virtio_console", "fuse"}
+
+// loadModules loads the kernel modules that the image's list names, in its
+// order: the urgent ones now, the others, which take longer, with later, or now
+// as well.
+func loadModules(dir string, all bool) (later func(), err error) {
+	list, err := os.ReadFile(filepath.Join(dir, "load"))
+	if errors.Is(err, os.ErrNotExist) {
+		return func() {}, nil // a kernel that has all built in
+	}
+	if err != nil {
+		return nil, err
+	}
+	var waiting []module
+	for _, name := range strings.Fields(string(list)) {
+		// They are out of reach when the root is switched.
+		fd, err := unix.Open(filepath.Join(dir, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open module %s: %w", name, err)
+		}
+		m := module{name, fd}
+		if !all && !slices.Contains(urgent, strings.ReplaceAll(strings.TrimSuffix(name, ".ko"), "-", "_")) {
+			waiting = append(waiting, m)
+			continue
+		}
+		if err := m.load(); err != nil {
+			return nil, err
+		}
+	}
+	return func() {
+		for _, m := range waiting {
+			if err := m.load(); err != nil {
+				complain(err)
+			}
+		}
+	}, nil
+}
+
+// module is a kernel module whose file is open.
+type module struct {
+	name string
+	fd   int
+}
+
+func (m module) load() error {
+	defer unix.Close(m.fd)
+	if err := unix.FinitModule(m.fd, "", 0); err != nil && err != unix.EEXIST {
+		return fmt.Errorf("load module %s: %w", m.name, err)
+	}
+	return nil
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("bring up the loopback interface: %w", err)
+	}
+	defer unix.Close(fd)
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	if err := unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr); err != nil {
+		return fmt.Errorf("bring up the loopback interface: %w", err)
+	}
+	return nil
+}
+
+// portWait bounds the wait for a device that the kernel finds on its own time.
+const portWait = 10 * time.Second
+
+// openPort opens the virtio-serial port of that name.
+func openPort(name string) (int, error) {
+	const class = "/sys/class/virtio-ports"
+	for end := time.Now().Add(portWait); ; time.Sleep(2 * time.Millisecond) { // the kernel tells of it nothing but a uevent
+		entries, _ := os.ReadDir(class) // not there before the driver is
+		for _, e := range entries {
+			is, err := os.ReadFile(filepath.Join(class, e.Name(), "name"))
+			if err != nil || strings.TrimSpace(string(is)) != name {
+				continue
+			}
+			fd, err := unix.Open("/dev/"+e.Name(), unix.O_RDWR|unix.O_CLOEXEC, 0)
+			if err != nil {
+				return -1, fmt.Errorf("open port %s: %w", name, err)
+			}
+			return fd, nil
+		}
+		if time.Now().After(end) {
+			return -1, fmt.Errorf("this machine has no port %s", name)
+		}
+	}
+}
+
+// port is a virtio-serial port. Its calls block a thread: it is the one thing
+// the agent waits for.
+type port int
+
+func (p port) Read(b []byte) (int, error) {
+	for {
+		switch n, err := unix.Read(int(p), b); {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, fmt.Errorf("read from the host: %w", err)
+		case n == 0:
+			return 0, errHostGone
+		default:
+			return n, nil
+		}
+	}
+}
+
+func (p port) Write(b []byte) (int, error) {
+	done := 0
+	for done < len(b) {
+		switch n, err := unix.Write(int(p), b[done:]); {
+		case err == unix.EINTR, err == unix.EAGAIN:
+		case err != nil:
+			return done, fmt.Errorf("write to the host: %w", err)
+		default:
+			done += n
+		}
+	}
+	return done, nil
+}
+
+// errHostGone is the end of whoever held the other end of the port.
+var errHostGone = errors.New("the host has gone")

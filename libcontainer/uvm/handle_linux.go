@@ -1,0 +1,41 @@
+package uvm
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"wrun/libcontainer"
+	"wrun/libcontainer/silo/cgroup"
+)
+
+// handle is what is saved of a container: its monitor, and the cgroup that all
+// processes of the VM are in.
+type handle struct {
+	ID    string        `json:"id"`
+	Dir   string        `json:"dir"` // state directory
+	Group *cgroup.Group `json:"cgroup,omitempty"`
+	// Network is the path of the network namespace that the VM is tied to; "": one of
+	// the monitor's own.
+	Network string `json:"network,omitempty"`
+	Pid     int    `json:"pid,omitempty"`   // of the monitor
+	Start   uint64 `json:"start,omitempty"` // clock ticks; pid is trusted only with it
+}
+
+func (h *handle) encode() libcontainer.Handle {
+	data, err := json.Marshal(h)
+	if err != nil { // strings and numbers
+		panic("uvm: " + err.Error())
+	}
+	return data
+}
+
+func decodeHandle(raw libcontainer.Handle) (*handle, error) {
+	h := new(handle)
+	if err := json.Unmarshal(raw, h); err != nil {
+		return nil, fmt.Errorf("reading the record of a utility VM: %w", err)
+	}
+	if h.ID == "" || h.Dir == "" {
+		return nil, fmt.Errorf("reading the record of a utility VM: %s names no container", raw)
+	}
+	return h, nil
+}

@@ -1,0 +1,190 @@
+package uvm
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// QEMU opens the file of its memory for reading and writing, also where it maps
+// it privately. A VM that is restored must not be able to change the template
+// that others are restored from, so it does not get to open the file at all:
+// its launcher, one more process of the monitor's program, becomes QEMU with a
+// seccomp filter that has the monitor answer such calls, with a descriptor that
+// is open for reading.
+
+// launcherCommand is the operand with which the program is the launcher.
+const launcherCommand = "launch"
+
+// launch is what the launcher has to become.
+type launch struct {
+	Root    string   `json:"root"`
+	Program string   `json:"program"`
+	Args    []string `json:"args"`
+	Groups  []int    `json:"groups"`
+}
+
+// become is the life of the launcher's process; it returns when it failed.
+func become() error {
+	l := link(launcherFD)
+	unix.CloseOnExec(launcherFD)
+	var want launch
+	if _, err := l.receive(&want); err != nil {
+		return err
+	}
+	if err := unix.Chroot(want.Root); err != nil {
+		return fmt.Errorf("enter QEMU's root: %w", err)
+	}
+	if err := os.Chdir("/"); err != nil {
+		return err
+	}
+	if err := errors.Join(syscall.Setgroups(want.Groups), syscall.Setresgid(qemuUser, qemuUser, qemuUser), syscall.Setresuid(qemuUser, qemuUser, qemuUser)); err != nil {
+		return fmt.Errorf("become QEMU's user: %w", err)
+	}
+	runtime.LockOSThread() // the filter is this thread's, and so the program's
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("give up privileges: %w", err)
+	}
+	listener, err := watchOpens()
+	if err != nil {
+		return err
+	}
+	if err := l.send(proceed{}, listener); err != nil {
+		return err
+	}
+	unix.Close(listener)
+	err = unix.Exec(want.Program, append([]string{want.Program}, want.Args...), []string{})
+	return fmt.Errorf("execute %s: %w", want.Program, err)
+}
+
+// watchOpens has openat(2) for reading and writing answered by whoever holds
+// the descriptor that it returns.
+func watchOpens() (int, error) {
+	const (
+		offsetNumber, offsetArch, offsetFlags = 0, 4, 16 + 2*8 // struct seccomp_data
+		auditArchAMD64                        = 0xc000003e
+		load                                  = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		equal                                 = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		and                                   = unix.BPF_ALU | unix.BPF_AND | unix.BPF_K
+		answer                                = unix.BPF_RET | unix.BPF_K
+		allow, notify, kill                   = 0x7fff0000, 0x7fc00000, 0x80000000
+	)
+	program := []unix.SockFilter{
+		{Code: load, K: offsetArch},
+		{Code: equal, K: auditArchAMD64, Jt: 1},
+		{Code: answer, K: kill},
+		{Code: load, K: offsetNumber},
+		{Code: equal, K: unix.SYS_OPENAT, Jf: 3},
+		{Code: load, K: offsetFlags},
+		{Code: and, K: unix.O_ACCMODE},
+		{Code: equal, K: unix.O_RDWR, Jt: 1},
+		{Code: answer, K: allow},
+		{Code: answer, K: notify},
+	}
+	f := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
+	fd, _, errno := unix.Syscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_NEW_LISTENER, uintptr(unsafe.Pointer(&f)))
+	if errno != 0 {
+		return -1, fmt.Errorf("filter QEMU's system calls: %w", errno)
+	}
+	return int(fd), nil
+}
+
+// The kernel's structures for the holder of the descriptor (seccomp_unotify(2)).
+type (
+	notification struct {
+		id    uint64
+		pid   uint32
+		flags uint32
+		data  struct {
+			number  int32
+			arch    uint32
+			pointer uint64
+			args    [6]uint64
+		}
+	}
+	answerTo struct {
+		id    uint64
+		value int64
+		errno int32
+		flags uint32
+	}
+	descriptorFor struct {
+		id       uint64
+		flags    uint32
+		fd       uint32
+		newFD    uint32
+		newFlags uint32
+	}
+)
+
+const (
+	ioctlReceive = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
+	ioctlSend    = 0xc0182101 // SECCOMP_IOCTL_NOTIF_SEND
+	ioctlAddFD   = 0x40182103 // SECCOMP_IOCTL_NOTIF_ADDFD
+	addFDSend    = 2          // SECCOMP_ADDFD_FLAG_SEND
+	flagContinue = 1          // SECCOMP_USER_NOTIF_FLAG_CONTINUE
+)
+
+// answerOpens gives memory to QEMU where it opens memoryInside, lets it open
+// devices, and denies the rest. It ends with QEMU.
+func answerOpens(listener int, memory *os.File) {
+	defer unix.Close(listener)
+	defer memory.Close()
+	for {
+		ready := []unix.PollFd{{Fd: int32(listener), Events: unix.POLLIN}}
+		if _, err := unix.Poll(ready, -1); err == unix.EINTR {
+			continue
+		} else if err != nil || ready[0].Revents&unix.POLLIN == 0 {
+			return // QEMU has ended
+		}
+		var n notification
+		switch ioctl(listener, ioctlReceive, unsafe.Pointer(&n)) {
+		case nil:
+		case unix.ENOENT: // it died while it waited
+			continue
+		default:
+			return
+		}
+		a := answerTo{id: n.id, errno: -int32(unix.EACCES)}
+		switch path := pathOf(n); {
+		case path == memoryInside:
+			d := descriptorFor{id: n.id, flags: addFDSend, fd: uint32(memory.Fd()), newFlags: unix.O_CLOEXEC}
+			if ioctl(listener, ioctlAddFD, unsafe.Pointer(&d)) == nil {
+				continue
+			}
+		case within(path, "/dev"):
+			a.errno, a.flags = 0, flagContinue
+		}
+		_ = ioctl(listener, ioctlSend, unsafe.Pointer(&a)) // who died needs no answer
+	}
+}
+
+// pathOf reads what a process opens. It may change it meanwhile: that gains it
+// nothing, for what it gets is decided here, and devices are all in its root.
+func pathOf(n notification) string {
+	buf := make([]byte, 64)
+	local := []unix.Iovec{{Base: &buf[0], Len: uint64(len(buf))}}
+	got, err := unix.ProcessVMReadv(int(n.pid), local, []unix.RemoteIovec{{Base: uintptr(n.data.args[1]), Len: len(buf)}}, 0)
+	if err != nil || got <= 0 {
+		return ""
+	}
+	return filepath.Clean(unix.ByteSliceToString(buf[:got]))
+}
+
+func ioctl(fd int, request uintptr, p unsafe.Pointer) error {
+	for {
+		switch _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(p)); errno {
+		case 0:
+			return nil
+		case unix.EINTR:
+		default:
+			return errno
+		}
+	}
+}

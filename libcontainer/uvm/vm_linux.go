@@ -1,0 +1,285 @@
+package uvm
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/uvm/wire"
+)
+
+const (
+	// bootWait bounds the start of a VM: 1 s on an idle machine, 4 s on a busy one.
+	bootWait = 30 * time.Second
+	// callWait bounds the agent's answers to what takes it no time of its own.
+	callWait = 10 * time.Second
+)
+
+// vm is a utility VM that this process has started.
+type vm struct {
+	pid   int // QEMU's
+	agent socket
+	conn  *wire.Conn
+	qmp   *qmp
+	said  *tail         // by QEMU and on the guest's console
+	gone  chan struct{} // closed when QEMU has ended
+	// changed tells how a migration goes, which saving and restoring are for QEMU.
+	changed chan string
+
+	mu  sync.Mutex
+	why string // it ended, as QEMU told it before
+}
+
+// socket is a blocking end of a socket pair as a pipe.
+type socket int
+
+func (s socket) Read(b []byte) (int, error) {
+	for {
+		switch n, err := unix.Read(int(s), b); {
+		case err == unix.EINTR:
+		case err != nil:
+			return 0, err
+		case n == 0:
+			return 0, io.EOF
+		default:
+			return n, nil
+		}
+	}
+}
+
+func (s socket) Write(b []byte) (int, error) {
+	done := 0
+	for done < len(b) {
+		n, err := unix.SendmsgN(int(s), b[done:], nil, nil, unix.MSG_NOSIGNAL)
+		if err != nil && err != unix.EINTR {
+			return done, err
+		}
+		done += max(n, 0)
+	}
+	return done, nil
+}
+
+// tail keeps the end of what is written to it: the guest may write without end.
+type tail struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+const tailSize = 4 << 10
+
+func (t *tail) Write(b []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.text = append(t.text, b...)
+	if len(t.text) > 2*tailSize {
+		t.text = append(t.text[:0], t.text[len(t.text)-tailSize:]...)
+	}
+	return len(b), nil
+}
+
+// words is what was said last, as part of an error.
+func (t *tail) words() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(strings.Fields(strings.ToValidUTF8(string(t.text[max(0, len(t.text)-tailSize):]), "?")), " ")
+}
+
+// source is what a VM's memory and devices begin with.
+type source struct {
+	kind   memory
+	memory *os.File // the file; nil for fresh memory
+	state  *os.File // of the devices; nil unless restored
+	taps   []int    // of the network cards; none for a template
+}
+
+// start starts QEMU with its sockets, in a root directory made at dir; files is
+// the end of the file server's pair that it gets, and is closed here.
+func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
+	theirs := []int{files}
+	defer func() { closeAll(theirs) }()
+	path, err := exec.LookPath(m.QEMU)
+	if err != nil {
+		return nil, fmt.Errorf("start the utility VM: %w", err)
+	}
+	groups, err := m.confined(dir, path)
+	if err != nil {
+		return nil, fmt.Errorf("confine the utility VM: %w", err)
+	}
+	v := &vm{said: &tail{}, gone: make(chan struct{}), changed: make(chan string, 8)}
+	var ours [4]link
+	for i := range ours { // agent, QMP, console, launcher
+		var other link
+		if ours[i], other, err = newLink(); err != nil {
+			return nil, err
+		}
+		theirs = append(theirs, int(other))
+	}
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer null.Close()
+	mouth, words, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer words.Close()
+	state := null
+	if from.state != nil {
+		state = from.state
+	}
+	inherited := []uintptr{null.Fd(), words.Fd(), words.Fd(),
+		agentFD: uintptr(theirs[1]), filesFD: uintptr(files), qmpFD: uintptr(theirs[2]), consoleFD: uintptr(theirs[3]),
+		stateFD: state.Fd(), stateFD + 1: null.Fd(), launcherFD: uintptr(theirs[4])}
+	for _, tap := range from.taps {
+		inherited = append(inherited, uintptr(tap))
+	}
+	pid, err := syscall.ForkExec(self, []string{"wrun", MonitorCommand, launcherCommand}, &syscall.ProcAttr{
+		Dir: "/", Files: inherited, Env: []string{},
+		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("start the utility VM: %w", err)
+	}
+	go func() { _, _ = io.Copy(v.said, mouth); mouth.Close() }()
+	go func() { _, _ = io.Copy(v.said, socket(ours[2])); ours[2].close() }()
+	v.pid = pid
+	go func() {
+		_, _ = unix.Wait4(pid, nil, 0, nil)
+		close(v.gone)
+	}()
+	if err := v.become(ours[3], launch{Root: dir, Program: path, Args: m.Arguments(from.kind), Groups: groups}, from.memory); err != nil {
+		v.kill()
+		return nil, v.failed("start the utility VM", err)
+	}
+	v.agent = socket(ours[0])
+	v.qmp = newQMP(socket(ours[1]), v.happened)
+	v.conn = wire.New(v.agent, func(op string, _ json.RawMessage) (any, error) {
+		return nil, fmt.Errorf("the host answers no %q", op)
+	})
+	return v, nil
+}
+
+// become has the launcher become QEMU, and answers for it where it opens files.
+func (v *vm) become(l link, want launch, memory *os.File) error {
+	defer l.close()
+	if err := l.patience(callWait); err != nil {
+		return err
+	}
+	if err := l.send(want); err != nil {
+		return err
+	}
+	fds, err := l.receive(&proceed{})
+	if err != nil {
+		return err
+	}
+	if len(fds) != 1 {
+		closeAll(fds)
+		return errors.New("the launcher sent no descriptor")
+	}
+	go answerOpens(fds[0], memory)
+	return nil
+}
+
+// kill ends QEMU and waits for its end.
+func (v *vm) kill() {
+	_ = unix.Kill(v.pid, unix.SIGKILL) // a child that is not reaped before gone is closed
+	<-v.gone
+}
+
+// happened remembers why the VM ends.
+func (v *vm) happened(event string, data json.RawMessage) {
+	if event == "MIGRATION" {
+		var is struct {
+			Status string `json:"status"`
+		}
+		if json.Unmarshal(data, &is) == nil {
+			select {
+			case v.changed <- is.Status:
+			default: // nobody waits
+			}
+		}
+		return
+	}
+	if event != "GUEST_PANICKED" && event != "SHUTDOWN" {
+		return
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.why == "" {
+		v.why = strings.ToLower(strings.ReplaceAll(event, "_", " ")) + " " + string(data)
+	}
+}
+
+// ready waits until the agent of a VM that boots listens.
+func (v *vm) ready(most time.Duration) error {
+	heard := make(chan error, 1)
+	go func() {
+		said := make([]byte, len(wire.Ready))
+		if _, err := io.ReadFull(v.agent, said); err != nil {
+			heard <- errVMGone
+		} else if string(said) != wire.Ready {
+			heard <- fmt.Errorf("the agent begins with %q", said)
+		} else {
+			heard <- nil
+		}
+	}()
+	late := time.NewTimer(most)
+	defer late.Stop()
+	select {
+	case err := <-heard:
+		if err != nil {
+			return v.failed("boot the utility VM", err)
+		}
+	case <-v.gone:
+		return v.failed("boot the utility VM", errVMGone)
+	case <-late.C:
+		return v.failed("boot the utility VM", fmt.Errorf("its agent was not ready after %v", most))
+	}
+	return v.qmp.do("qmp_capabilities", nil, nil)
+}
+
+// meet introduces the host to the agent, and has it work.
+func (v *vm) meet() error {
+	go func() { _ = v.conn.Run() }() // its error is every call's
+	hello := wire.Hello{Version: wire.Version, Time: time.Now().UnixNano(), Entropy: make([]byte, 64), Files: true}
+	if _, err := unix.Getrandom(hello.Entropy, 0); err != nil {
+		return fmt.Errorf("get randomness for the utility VM: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callWait)
+	defer cancel()
+	if err := v.conn.Call(ctx, wire.OpHello, hello, &wire.Greeting{}); err != nil {
+		return v.failed("greet the agent of the utility VM", err)
+	}
+	return nil
+}
+
+// failed adds to err what QEMU and the guest have said.
+func (v *vm) failed(what string, err error) error {
+	if errors.Is(err, errVMGone) || errors.Is(err, io.ErrClosedPipe) {
+		select {
+		case <-v.gone: // its last words are complete, soon
+			time.Sleep(10 * time.Millisecond)
+		case <-time.After(time.Second):
+		}
+	}
+	v.mu.Lock()
+	why := v.why
+	v.mu.Unlock()
+	for _, more := range []string{why, v.said.words()} {
+		if more != "" {
+			err = fmt.Errorf("%w (%s)", err, more)
+		}
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}

@@ -1,0 +1,134 @@
+package wire
+
+import (
+	"encoding/json"
+
+	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/libcontainer/uvm/network"
+)
+
+// Version changes with what is said. Both ends come from one binary, unless
+// somebody boots an image that another wrun made.
+const Version = 1
+
+// Ready is what the agent writes, in plain, when it listens: on a console of a
+// VM that becomes a template nobody is there yet to speak frames with.
+const Ready = "wrun agent ready\n"
+
+// What the host asks of the agent. Ids are the host's: of containers, their own;
+// of further processes, any that is unique in the VM.
+const (
+	OpHello     = "hello"     // Hello → Greeting
+	OpNetwork   = "network"   // Network
+	OpCreate    = "create"    // Create → Created
+	OpStart     = "start"     // Target
+	OpSignal    = "signal"    // Signal
+	OpExec      = "exec"      // Exec → Created
+	OpWait      = "wait"      // Target → Exit, when it has ended
+	OpResize    = "resize"    // Resize
+	OpProcesses = "processes" // Target → []int
+	OpTable     = "table"     // Target → []libcontainer.ProcessInfo
+	OpPause     = "pause"     // Target
+	OpResume    = "resume"    // Target
+	OpUpdate    = "update"    // Update
+	OpStats     = "stats"     // Target → the container's statistics
+	OpHook      = "hook"      // Hook
+	OpClose     = "close"     // Target: the container is taken out of the VM
+	OpSync      = "sync"      // all that was written is in the files
+)
+
+// Hello is the first call: a VM that was restored has the time and the
+// randomness of its template until then.
+type Hello struct {
+	Version int    `json:"version"`
+	Time    int64  `json:"time"`    // ns since 1970
+	Entropy []byte `json:"entropy"` // fresh
+	Files   bool   `json:"files"`   // the host serves files on the port of that name
+}
+
+// Greeting tells what the agent runs on.
+type Greeting struct {
+	Version int    `json:"version"`
+	Kernel  string `json:"kernel"` // uname -r
+}
+
+// Network is what the VM's network cards are, in their order.
+type Network struct {
+	Interfaces []network.Interface `json:"interfaces"`
+}
+
+// Target is a container or a process in it.
+type Target struct {
+	ID string `json:"id"`
+}
+
+// Streams are the numbers of a process's streams, 0 for none. A terminal has
+// one, In, for both directions.
+type Streams struct {
+	Terminal *Terminal `json:"terminal,omitempty"`
+	In       uint32    `json:"in,omitempty"`
+	Out      uint32    `json:"out,omitempty"`
+	Err      uint32    `json:"err,omitempty"`
+}
+
+// Terminal is what the one on the host is like that a terminal in the VM ends in.
+type Terminal struct {
+	Width  uint16 `json:"width"` // 0: nobody has said
+	Height uint16 `json:"height"`
+	Plain  bool   `json:"plain"` // a newline stays one, without a carriage return
+}
+
+// Create makes a container; the Spec is as the guest has to see it.
+type Create struct {
+	ID           string      `json:"id"`
+	Spec         *specs.Spec `json:"spec"`
+	Streams      Streams     `json:"streams"`
+	NoNewKeyring bool        `json:"noNewKeyring,omitempty"`
+}
+
+// Created is a process in the VM.
+type Created struct {
+	Pid      int      `json:"pid"` // as the VM counts
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Signal is for a container's first process, all of them, or a further one.
+type Signal struct {
+	ID     string `json:"id"`
+	Number int    `json:"number"`
+	All    bool   `json:"all,omitempty"`
+}
+
+// Exec starts a further process in a container.
+type Exec struct {
+	ID        string            `json:"id"` // of the new process
+	Container string            `json:"container"`
+	Process   *specs.Process    `json:"process"`
+	Cgroup    map[string]string `json:"cgroup,omitempty"`
+	Streams   Streams           `json:"streams"`
+}
+
+// Exit is how a process ended.
+type Exit struct {
+	Code int `json:"code"` // 128+n after signal n
+}
+
+// Resize is for the terminal of a container's first process or a further one.
+type Resize struct {
+	ID string `json:"id"`
+	Terminal
+}
+
+// Update changes limits.
+type Update struct {
+	ID        string                `json:"id"`
+	Resources *specs.LinuxResources `json:"resources"`
+}
+
+// Hook runs a startContainer hook in the container.
+type Hook struct {
+	ID    string          `json:"id"`
+	Hook  specs.Hook      `json:"hook"`
+	State json.RawMessage `json:"state"`
+}

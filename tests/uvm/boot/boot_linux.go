@@ -1,0 +1,95 @@
+// Package boot gives tests the utility VM's boot image: built from this tree, as
+// `make uvm` does, once for all test programs of a run.
+package boot
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+)
+
+// advice says how to get what the tests need.
+const advice = "sh tests/setup.sh qemu-system-x86 busybox-static"
+
+// Need skips a test where no utility VM can be booted.
+func Need(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("not root: a utility VM needs cgroups, mounts and namespaces")
+	}
+	for _, program := range []string{"qemu-system-x86_64", "busybox", "apt-get"} {
+		if _, err := exec.LookPath(program); err != nil {
+			t.Skipf("no utility VM can be booted: %v; %s", err, advice)
+		}
+	}
+}
+
+// Built is what the tests run.
+type Built struct {
+	Wrun  string // the program, static
+	Image string // folder with kernel and initrd, whose agent that program is
+}
+
+var build = sync.OnceValues(func() (Built, error) {
+	var b Built
+	cache, err := os.UserCacheDir()
+	if err != nil {
+		return b, err
+	}
+	cache = filepath.Join(cache, "wrun-uvm")
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		return b, err
+	}
+	lock, err := os.OpenFile(filepath.Join(cache, "test.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return b, err
+	}
+	defer lock.Close() // and with that the lock
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
+		return b, err
+	}
+	wrun := filepath.Join(cache, "test-wrun")
+	if err := run("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", wrun, "wrun"); err != nil {
+		return b, err
+	}
+	program, err := os.ReadFile(wrun)
+	if err != nil {
+		return b, err
+	}
+	// Whoever boots an image keeps it, whatever the next run builds.
+	b.Image = filepath.Join(cache, fmt.Sprintf("test-%x", sha256.Sum256(program))[:len("test-")+12])
+	b.Wrun = filepath.Join(b.Image, "wrun")
+	if _, err := os.Stat(b.Wrun); err == nil {
+		return b, nil
+	}
+	if err := run("go", "run", "wrun/libcontainer/uvm/image/make", "-wrun", wrun, "-o", b.Image); err != nil {
+		return b, err
+	}
+	return b, os.Rename(wrun, b.Wrun)
+})
+
+// Build answers the program and its boot image, or skips the test.
+func Build(t testing.TB) Built {
+	t.Helper()
+	Need(t)
+	b, err := build()
+	if err != nil {
+		t.Fatalf("build the boot image: %v", err)
+	}
+	return b
+}
+
+func run(argv ...string) error {
+	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-buildvcs=false")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%v: %w: %s", argv, err, out)
+	}
+	return nil
+}
