@@ -34,7 +34,7 @@ type process struct {
 
 // errand is what a deputy has to have done.
 type errand struct {
-	Dir  string    `json:"dir"` // the container's state directory
+	Dir  string    `json:"dir"` // where the monitor listens
 	Exec wire.Exec `json:"exec"`
 }
 
@@ -44,13 +44,13 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, stdio libcontai
 		return nil, errNoDescriptors
 	}
 	p := &process{system: s, link: -1}
-	in := wire.Exec{Process: e.Spec, Cgroup: e.Cgroup}
+	in := wire.Exec{Container: s.h.ID, Process: e.Spec, Cgroup: e.Cgroup}
 	var made started
 	var err error
 	if stdio.Console != nil || e.Detach {
 		made, err = p.send(ctx, in, stdio)
 	} else {
-		made, p.link, err = begin(s.h.Dir, in, []*os.File{stdio.In, stdio.Out, stdio.Err})
+		p.link, err = request{Op: wire.OpExec, In: in}.begin(s.h.socketDir(), []*os.File{stdio.In, stdio.Out, stdio.Err}, &made)
 	}
 	if err != nil {
 		return nil, err
@@ -76,7 +76,7 @@ func (p *process) send(ctx context.Context, in wire.Exec, stdio libcontainer.Std
 			c.kill()
 		}
 	}()
-	if err := l.send(errand{Dir: p.system.h.Dir, Exec: in}, console(stdio)...); err != nil {
+	if err := l.send(errand{Dir: p.system.h.socketDir(), Exec: in}, console(stdio)...); err != nil {
 		return made, fmt.Errorf("tell the deputy: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = unix.Shutdown(int(l), unix.SHUT_RDWR) })
@@ -105,15 +105,16 @@ func (p *process) send(ctx context.Context, in wire.Exec, stdio libcontainer.Std
 	return made, json.Unmarshal(r.Out, &made)
 }
 
-// begin has the monitor start a process with these streams. The link that it
-// returns brings wire.Exit.
-func begin(dir string, in wire.Exec, streams []*os.File) (made started, _ link, err error) {
+// begin has the monitor that listens at dir start a process with these streams,
+// and reads its first answer into made. The link that it returns brings
+// wire.Exit.
+func (r request) begin(dir string, streams []*os.File, made any) (_ link, err error) {
 	var fds []int
 	for _, f := range streams {
 		if f == nil {
 			null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 			if err != nil {
-				return made, -1, err
+				return -1, err
 			}
 			defer null.Close()
 			f = null
@@ -122,7 +123,7 @@ func begin(dir string, in wire.Exec, streams []*os.File) (made started, _ link, 
 	}
 	l, err := dial(dir)
 	if err != nil {
-		return made, -1, err
+		return -1, err
 	}
 	defer func() {
 		if err != nil {
@@ -130,19 +131,19 @@ func begin(dir string, in wire.Exec, streams []*os.File) (made started, _ link, 
 		}
 	}()
 	if err := l.patience(0); err != nil { // a process in a paused container waits for resume
-		return made, -1, err
+		return -1, err
 	}
-	if err := l.send(request{Op: wire.OpExec, In: in}, fds...); err != nil {
-		return made, -1, fmt.Errorf("ask the monitor for a process: %w", err)
+	if err := l.send(r, fds...); err != nil {
+		return -1, fmt.Errorf("ask the monitor for %s: %w", r.Op, err)
 	}
-	var r reply
-	if _, err := l.receive(&r); err != nil {
-		return made, -1, fmt.Errorf("ask the monitor for a process: %w", err)
+	var a reply
+	if _, err := l.receive(&a); err != nil {
+		return -1, fmt.Errorf("ask the monitor for %s: %w", r.Op, err)
 	}
-	if r.Err != nil {
-		return made, -1, r.Err.Unpack()
+	if a.Err != nil {
+		return -1, a.Err.Unpack()
 	}
-	return made, l, json.Unmarshal(r.Out, &made)
+	return l, json.Unmarshal(a.Out, made)
 }
 
 // deputy is the whole life of a deputy's process.
@@ -162,17 +163,7 @@ func deputy() int {
 		return killed
 	}
 	creator.close()
-	go func() {
-		for sig := range signals {
-			switch number := sig.(unix.Signal); number {
-			case unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG: // our own
-			case unix.SIGWINCH:
-				resize(s, made.ID, front)
-			default:
-				_ = s.ask(wire.OpSignal, wire.Signal{ID: made.ID, Number: int(number)}, nil)
-			}
-		}
-	}()
+	go s.forward(made.ID, front, signals)
 	var exit wire.Exit
 	if _, err := l.receive(&exit); err != nil {
 		return killed // with the VM
@@ -204,7 +195,7 @@ func execute(creator link, h *handle) (made started, l link, front *os.File, err
 		is := terminalOf(front)
 		e.Exec.Streams.Terminal = &is
 	}
-	made, l, err = begin(e.Dir, e.Exec, streams)
+	l, err = request{Op: wire.OpExec, In: e.Exec}.begin(e.Dir, streams, &made)
 	return made, l, front, err
 }
 

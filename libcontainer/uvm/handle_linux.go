@@ -17,8 +17,18 @@ type handle struct {
 	// Network is the path of the network namespace that the VM is tied to; "": one of
 	// the monitor's own.
 	Network string `json:"network,omitempty"`
+	// Sandbox is the state directory of the container whose VM is shared.
+	Sandbox string `json:"sandbox,omitempty"`
 	Pid     int    `json:"pid,omitempty"`   // of the monitor
 	Start   uint64 `json:"start,omitempty"` // clock ticks; pid is trusted only with it
+}
+
+// socketDir is where the monitor listens that has the VM.
+func (h *handle) socketDir() string {
+	if h.Sandbox != "" {
+		return h.Sandbox
+	}
+	return h.Dir
 }
 
 func (h *handle) encode() libcontainer.Handle {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 
 	"golang.org/x/sys/unix"
@@ -13,6 +14,7 @@ import (
 	"wrun/libcontainer"
 	"wrun/libcontainer/procstat"
 	"wrun/libcontainer/silo/cgroup"
+	"wrun/libcontainer/uvm/wire"
 )
 
 // createWait bounds what a creator waits for its monitor: the VM's boot and a
@@ -91,10 +93,32 @@ func (b *birth) plan() error {
 	if b.stdio.PreserveFDs > 0 || b.stdio.ListenFDs > 0 {
 		return errNoDescriptors
 	}
-	t, err := translate(c.Spec, c.ID)
+	sandbox, err := sandboxOf(c)
 	if err != nil {
 		return err
 	}
+	t, err := translate(c.Spec, c.ID, sandbox != "")
+	if err != nil {
+		return err
+	}
+	for _, w := range t.warnings {
+		c.Warn("%s", w)
+	}
+	b.order = order{ID: c.ID, Dir: c.Dir, Spec: t.spec, Shares: t.shares,
+		Terminal: b.stdio.Console != nil, NoNewKeyring: c.NoNewKeyring, Sandbox: sandbox}
+	if b.system.h.Sandbox = sandbox; sandbox != "" {
+		if err := b.system.ask(opState, wire.Target{ID: filepath.Base(sandbox)}, &state{}); err != nil {
+			return libcontainer.WithHint(fmt.Errorf("join the utility VM of container %s: %w", filepath.Base(sandbox), err), "create and start the sandbox first")
+		}
+		return nil
+	}
+	b.system.h.Network = t.network
+	return b.machine()
+}
+
+// machine decides what the container's own VM is like.
+func (b *birth) machine() error {
+	c := b.config
 	m, err := NewMachine(c.Spec, findImage(imageFolders()))
 	if err != nil {
 		return err
@@ -111,12 +135,7 @@ func (b *birth) plan() error {
 	if err := m.check(); err != nil {
 		return err
 	}
-	for _, w := range t.warnings {
-		c.Warn("%s", w)
-	}
-	b.system.h.Network = t.network
-	b.order = order{ID: c.ID, Dir: c.Dir, Machine: m, Spec: t.spec, Shares: t.shares,
-		Terminal: b.stdio.Console != nil, NoNewKeyring: c.NoNewKeyring}
+	b.order.Machine = m
 	return nil
 }
 
@@ -148,12 +167,15 @@ func (b *birth) group(context.Context) error {
 // launch starts the monitor and waits until its namespaces are there.
 func (b *birth) launch(ctx context.Context) error {
 	// Its pid namespace ends with it, and with that all of the VM.
-	clone := uintptr(unix.CLONE_NEWPID | unix.CLONE_NEWNS)
-	if b.system.h.Network == "" {
+	clone, operands := uintptr(unix.CLONE_NEWPID|unix.CLONE_NEWNS), []string(nil)
+	switch {
+	case b.order.Sandbox != "":
+		clone, operands = 0, []string{memberCommand}
+	case b.system.h.Network == "":
 		clone |= unix.CLONE_NEWNET
 	}
 	err := inNetwork(b.system.h.Network, func() (err error) {
-		b.system.monitor, b.link, err = spawn(b.stdio, clone)
+		b.system.monitor, b.link, err = spawn(b.stdio, clone, operands...)
 		return err
 	})
 	if err != nil {

@@ -47,12 +47,11 @@ type monitor struct {
 
 	answers sync.RWMutex // for writing when all are given
 
-	mu      sync.Mutex
-	state   state
-	created bool
-	number  uint32 // of the last process
-	hurry   bool   // somebody wants it gone: no output is waited for
-	over    chan int
+	mu     sync.Mutex
+	states map[string]*state // of the containers in the VM, its own among them
+	number uint32            // of the last process
+	hurry  bool              // somebody wants it gone: no output is waited for
+	over   chan int
 
 	warnings []string // for the creator
 }
@@ -67,6 +66,8 @@ func Monitor(args []string) int {
 			return fileServer()
 		case deputyCommand:
 			return deputy()
+		case memberCommand:
+			return member()
 		case launcherCommand:
 			fmt.Fprintln(os.Stderr, become())
 			return 1
@@ -214,7 +215,7 @@ func (m *monitor) create() ([]string, error) {
 		return nil, m.vm.lost(err)
 	}
 	m.init.begin()
-	m.state.Init, m.created = made.Pid, true
+	m.states = map[string]*state{m.ID: {Init: made.Pid}}
 	go m.await()
 	return made.Warnings, nil
 }
@@ -292,12 +293,12 @@ func (m *monitor) kill() {
 // VM, when the guest does not answer.
 func (m *monitor) signal(s wire.Signal) error {
 	kill := s.Number == int(unix.SIGKILL) && s.ID == m.ID
-	m.mu.Lock()
-	paused := m.state.Paused
+	paused := m.paused()
 	if kill {
+		m.mu.Lock()
 		m.hurry = true
+		m.mu.Unlock()
 	}
-	m.mu.Unlock()
 	if kill && paused {
 		if err := m.vm.qmp.do("cont", nil, nil); err != nil {
 			m.kill()
@@ -334,8 +335,6 @@ func (m *monitor) setPaused(paused bool) error {
 	if err := m.vm.qmp.do(command, nil, nil); err != nil {
 		return fmt.Errorf("container %s: %w", m.ID, err)
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.state.Paused = paused
+	m.about(m.ID, func(s *state) { s.Paused = paused })
 	return nil
 }

@@ -13,9 +13,10 @@ import (
 // order is what the monitor has to make.
 type order struct {
 	ID           string      `json:"id"`
-	Dir          string      `json:"dir"` // the container's state directory
-	Machine      *Machine    `json:"machine"`
-	Spec         *specs.Spec `json:"spec"` // for the guest
+	Dir          string      `json:"dir"`               // the container's state directory
+	Machine      *Machine    `json:"machine,omitempty"` // nil for a member of a pod
+	Sandbox      string      `json:"sandbox,omitempty"` // state directory of the container whose VM is shared
+	Spec         *specs.Spec `json:"spec"`              // for the guest
 	Shares       []Share     `json:"shares"`
 	Terminal     bool        `json:"terminal"` // a console socket comes with the order
 	NoNewKeyring bool        `json:"noNewKeyring,omitempty"`
@@ -51,4 +52,6 @@ type state struct {
 	Started bool `json:"started"`
 	Paused  bool `json:"paused"`
 	Init    int  `json:"init"` // the first process, as the VM counts
+
+	left chan struct{} // closed when a member of a pod is out of the VM
 }

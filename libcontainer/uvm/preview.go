@@ -13,7 +13,7 @@ import (
 // gets. Nothing of the machine is asked, so the boot image may be any that
 // create would find, and the accelerator is left to it.
 func Preview(cfg *libcontainer.Config) (string, error) {
-	t, err := translate(cfg.Spec, cfg.ID)
+	t, err := translate(cfg.Spec, cfg.ID, false)
 	if err != nil {
 		return "", err
 	}

@@ -114,8 +114,12 @@ func (m *monitor) converse(l link) {
 	if err != nil {
 		return
 	}
-	if r.Op == wire.OpExec {
+	switch r.Op {
+	case wire.OpExec:
 		m.exec(l, r.In, fds)
+		return
+	case opJoin:
+		m.admit(l, r.In, fds)
 		return
 	}
 	closeAll(fds)
@@ -127,59 +131,94 @@ func (m *monitor) converse(l link) {
 
 // answer does what op asks for, or has the agent do it.
 func (m *monitor) answer(op string, in json.RawMessage) (json.RawMessage, error) {
+	var target wire.Target
+	if err := json.Unmarshal(in, &target); err != nil {
+		return nil, fmt.Errorf("read a request: %w", err)
+	}
+	id := target.ID
 	switch op {
 	case opState:
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		return json.Marshal(m.state)
-	case opKill:
-		m.kill()
-		return nil, nil
-	case wire.OpPause, wire.OpResume:
-		return nil, m.setPaused(op == wire.OpPause)
+		return m.describe(id)
+	case opLeave:
+		return nil, m.dropOut(id)
 	case wire.OpSignal:
 		var s wire.Signal
 		if err := json.Unmarshal(in, &s); err != nil {
 			return nil, err
 		}
 		return nil, m.signal(s)
+	case wire.OpPause, wire.OpResume:
+		if id == m.ID {
+			return nil, m.setPaused(op == wire.OpPause)
+		}
 	}
-	m.mu.Lock()
-	paused := m.state.Paused
-	m.mu.Unlock()
-	if paused {
+	if m.paused() {
 		return nil, fmt.Errorf("container %s is paused, and with it the utility VM that would answer", m.ID)
 	}
-	if op == wire.OpStart {
+	if op == wire.OpStart && id == m.ID {
 		m.resize() // whoever has the terminal's master has set it up by now
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longWait)
 	defer cancel()
 	var out json.RawMessage
 	var to any = &out
-	if op == wire.OpStart || op == wire.OpUpdate || op == wire.OpResize || op == wire.OpHook {
+	switch op {
+	case wire.OpStart, wire.OpUpdate, wire.OpResize, wire.OpHook, wire.OpPause, wire.OpResume:
 		to = nil // there is nothing to read
 	}
 	if err := m.vm.conn.Call(ctx, op, in, to); err != nil {
 		return nil, m.vm.lost(err)
 	}
-	if op == wire.OpStart {
-		m.mu.Lock()
-		m.state.Started = true
-		m.mu.Unlock()
+	switch op {
+	case wire.OpStart:
+		m.about(id, func(s *state) { s.Started = true })
+	case wire.OpPause, wire.OpResume:
+		m.about(id, func(s *state) { s.Paused = op == wire.OpPause })
 	}
 	return out, nil
+}
+
+// describe is the state of a container in the VM, which stands when the VM does.
+func (m *monitor) describe(id string) (json.RawMessage, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	s := m.states[id]
+	if s == nil {
+		return nil, libcontainer.ErrNotRunning
+	}
+	is := *s
+	is.Paused = is.Paused || m.states[m.ID].Paused
+	return json.Marshal(is)
+}
+
+// about changes what is known of a container, if it is there still.
+func (m *monitor) about(id string, change func(*state)) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if s := m.states[id]; s != nil {
+		change(s)
+	}
+}
+
+// paused tells whether the VM is.
+func (m *monitor) paused() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.states[m.ID].Paused
+}
+
+// next is the number of a further process.
+func (m *monitor) next() uint32 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.number++
+	return m.number
 }
 
 // exec starts a further process with the streams that came, and stays with the
 // connection until it has ended.
 func (m *monitor) exec(l link, in json.RawMessage, fds []int) {
-	var streams [3]*os.File
-	for i, fd := range fds {
-		if i < len(streams) {
-			streams[i] = os.NewFile(uintptr(fd), "stream")
-		}
-	}
+	streams := streamsOf(fds)
 	var e wire.Exec
 	err := json.Unmarshal(in, &e)
 	if err == nil && len(fds) != 3 && !(e.Process != nil && e.Streams.Terminal != nil && len(fds) == 1) {
@@ -190,11 +229,8 @@ func (m *monitor) exec(l link, in json.RawMessage, fds []int) {
 		_ = l.send(reply{Err: wire.Pack(err)})
 		return
 	}
-	m.mu.Lock()
-	m.number++
-	n := m.number
-	m.mu.Unlock()
-	e.ID, e.Container = "exec-"+strconv.FormatUint(uint64(n), 10), m.ID
+	n := m.next()
+	e.ID = "exec-" + strconv.FormatUint(uint64(n), 10) + "@" + m.ID // no container is called so
 	r := newRelay(m.vm.conn, n, e.Streams.Terminal, streams[0], streams[1], streams[2])
 	defer r.close()
 	e.Streams = r.Streams
@@ -223,6 +259,16 @@ func (m *monitor) exec(l link, in json.RawMessage, fds []int) {
 type started struct {
 	ID string `json:"id"` // for its signals
 	wire.Created
+}
+
+// streamsOf are descriptors that came, as files.
+func streamsOf(fds []int) (streams [3]*os.File) {
+	for i, fd := range fds {
+		if i < len(streams) {
+			streams[i] = os.NewFile(uintptr(fd), "stream")
+		}
+	}
+	return streams
 }
 
 func closeStreams(streams []*os.File) {

@@ -49,7 +49,7 @@ func (s *system) alive() (bool, error) {
 
 // ask has the monitor do op and reads its answer into out, nil for none.
 func (s *system) ask(op string, in, out any) error {
-	l, err := dial(s.h.Dir)
+	l, err := dial(s.h.socketDir())
 	if err != nil {
 		return err
 	}
@@ -82,7 +82,7 @@ func (s *system) Live(context.Context) (libcontainer.Live, error) {
 		return l, err
 	}
 	var st state
-	switch err := s.ask(opState, nil, &st); {
+	switch err := s.ask(opState, s.target(), &st); {
 	case errors.Is(err, libcontainer.ErrNotRunning):
 		l.Exists, err = s.alive() // it ended meanwhile, or is not that far
 		return l, err
@@ -142,8 +142,8 @@ func (s *system) ProcessTable(context.Context) ([]libcontainer.ProcessInfo, erro
 	return table, err
 }
 
-func (s *system) Pause(context.Context) error  { return s.ask(wire.OpPause, nil, nil) }
-func (s *system) Resume(context.Context) error { return s.ask(wire.OpResume, nil, nil) }
+func (s *system) Pause(context.Context) error  { return s.ask(wire.OpPause, s.target(), nil) }
+func (s *system) Resume(context.Context) error { return s.ask(wire.OpResume, s.target(), nil) }
 
 func (s *system) Update(_ context.Context, r *specs.LinuxResources) error {
 	return s.ask(wire.OpUpdate, wire.Update{ID: s.h.ID, Resources: r}, nil)
@@ -168,7 +168,13 @@ func (s *system) Close(ctx context.Context) error {
 		s.link.close()
 		s.link = -1
 	}
-	err := s.end(ctx)
+	var err error
+	if s.h.Sandbox != "" {
+		if err = s.ask(opLeave, s.target(), nil); errors.Is(err, libcontainer.ErrNotRunning) || errors.Is(err, os.ErrNotExist) {
+			err = nil // the VM has gone, and it with it
+		}
+	}
+	err = errors.Join(err, s.end(ctx))
 	if s.h.Group != nil {
 		err = errors.Join(err, s.killGroup(ctx), s.h.Group.Remove(ctx))
 	}

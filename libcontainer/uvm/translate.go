@@ -11,6 +11,7 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"wrun/libcontainer/uvm/guest"
+	"wrun/libcontainer/uvm/wire"
 )
 
 // This file is pure: from the Spec that the bundle has to the one that the agent
@@ -34,8 +35,9 @@ type translation struct {
 	network  string // path of the network namespace to join; "" is a new one
 }
 
-// translate makes container id's Spec for the guest.
-func translate(s *specs.Spec, id string) (*translation, error) {
+// translate makes container id's Spec for the guest; a member of a pod may share
+// its sandbox's namespaces.
+func translate(s *specs.Spec, id string, member bool) (*translation, error) {
 	t := &translation{spec: new(specs.Spec)}
 	data, err := json.Marshal(s)
 	if err == nil {
@@ -68,7 +70,7 @@ func translate(s *specs.Spec, id string) (*translation, error) {
 		m.Source = inGuest(share.Name)
 	}
 	g.Linux.CgroupsPath = "/" + id
-	if err := t.namespaces(); err != nil {
+	if err := t.namespaces(member); err != nil {
 		return nil, err
 	}
 	return t, t.leaveOut()
@@ -89,7 +91,7 @@ func readOnly(options []string) (ro bool) {
 
 // namespaces: the container's network is the VM's own, which is like a
 // namespace of its own; those of the host's processes are out of reach.
-func (t *translation) namespaces() error {
+func (t *translation) namespaces(member bool) error {
 	l := t.spec.Linux
 	var kept []specs.LinuxNamespace
 	networked := false
@@ -97,13 +99,16 @@ func (t *translation) namespaces() error {
 		switch {
 		case n.Type == specs.NetworkNamespace:
 			networked, t.network = true, n.Path
+		case n.Path != "" && member && n.Type != specs.MountNamespace && n.Type != specs.UserNamespace:
+			n.Path = wire.OfSandbox // the pod's, which on the host is the monitor's
+			kept = append(kept, n)
 		case n.Path != "":
 			return fmt.Errorf("linux.namespaces: a container in a utility VM cannot join the %s namespace %s of the host", n.Type, n.Path)
 		default:
 			kept = append(kept, n)
 		}
 	}
-	if !networked {
+	if !networked && !member {
 		t.warn("linux.namespaces: no network namespace, and a utility VM cannot share the host's; the container has the VM's")
 	}
 	l.Namespaces = kept

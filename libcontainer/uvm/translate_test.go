@@ -64,7 +64,7 @@ func TestTranslate(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			before := pretty(t, s)
-			got, err := translate(s, "c1")
+			got, err := translate(s, "c1", false)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +123,7 @@ func TestUntranslatable(t *testing.T) {
 	} {
 		s := ordinary()
 		c.edit(s)
-		if _, err := translate(s, "c1"); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := translate(s, "c1", false); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want …%s…", err, c.want)
 		}
 	}
@@ -143,7 +143,7 @@ func TestWarnings(t *testing.T) {
 	} {
 		s := ordinary()
 		edit(s)
-		got, err := translate(s, "c1")
+		got, err := translate(s, "c1", false)
 		if err != nil {
 			t.Error(err)
 			continue
@@ -184,7 +184,7 @@ func FuzzTranslate(f *testing.F) {
 		if m, err := NewMachine(b.Spec, fallback); err == nil {
 			m.Arguments(freshMemory)
 		}
-		got, err := translate(b.Spec, "fuzz")
+		got, err := translate(b.Spec, "fuzz", false)
 		if after := pretty(t, b.Spec); after != before {
 			t.Errorf("the bundle's Spec was changed to %s", after)
 		}

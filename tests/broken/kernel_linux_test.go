@@ -218,7 +218,7 @@ func TestSeccompAndDevices(t *testing.T) {
 		{"device where a mount is", device(specs.LinuxDevice{Path: "/dev/pts", Type: "c", Major: 1, Minor: 3}), "is mounted there"},
 		{"personality", func(p *place) { p.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: "PDP11"} }, "linux.personality.domain"},
 		{"not built yet", func(p *place) { p.Spec.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "x"} }, "linux.intelRdt"},
-		{"utility VM", func(p *place) { p.Spec.Windows = &specs.Windows{HyperV: &specs.WindowsHyperV{}} }, "no host for Hyper-V isolation on linux"},
+		{"utility VM", func(p *place) { p.Spec.Windows = &specs.Windows{HyperV: &specs.WindowsHyperV{}} }, "no boot image for a utility VM"},
 	})
 }
 

@@ -223,6 +223,9 @@ func (a *agent) create(c wire.Create) (any, error) {
 	if _, err := a.find(c.ID); err == nil {
 		return nil, libcontainer.ErrExist
 	}
+	if err := a.joinSandbox(c); err != nil {
+		return nil, err
+	}
 	dir := filepath.Join(stateDir, c.ID)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, err
@@ -256,6 +259,23 @@ func (a *agent) create(c wire.Create) (any, error) {
 	a.add(t)
 	made.Pid = t.container.system.Pid()
 	return made, nil
+}
+
+// joinSandbox puts the paths of the sandbox's namespaces, as this VM has them, into
+// a member's Spec.
+func (a *agent) joinSandbox(c wire.Create) error {
+	for i := range c.Spec.Linux.Namespaces {
+		n := &c.Spec.Linux.Namespaces[i]
+		if n.Path != wire.OfSandbox {
+			continue
+		}
+		t, err := a.find(c.Sandbox)
+		if err != nil {
+			return fmt.Errorf("join the %s namespace of the sandbox: %w", n.Type, err)
+		}
+		n.Path = fmt.Sprintf("/proc/%d/ns/%s", t.container.system.Pid(), n.Type)
+	}
+	return nil
 }
 
 func (a *agent) start(w wire.Target) (any, error) {

@@ -79,11 +79,15 @@ type Terminal struct {
 	Plain  bool   `json:"plain"` // a newline stays one, without a carriage return
 }
 
+// OfSandbox is the path of a namespace that is the one of the sandbox's container.
+const OfSandbox = "sandbox"
+
 // Create makes a container; the Spec is as the guest has to see it.
 type Create struct {
 	ID           string      `json:"id"`
 	Spec         *specs.Spec `json:"spec"`
 	Streams      Streams     `json:"streams"`
+	Sandbox      string      `json:"sandbox,omitempty"` // id of the container whose namespaces are meant by OfSandbox
 	NoNewKeyring bool        `json:"noNewKeyring,omitempty"`
 }
 
