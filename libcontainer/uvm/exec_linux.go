@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -34,8 +35,9 @@ type process struct {
 
 // errand is what a deputy has to have done.
 type errand struct {
-	Dir  string    `json:"dir"` // where the monitor listens
-	Exec wire.Exec `json:"exec"`
+	Dir  string        `json:"dir"` // where the monitor listens
+	Exec wire.Exec     `json:"exec"`
+	Wait time.Duration `json:"wait"` // for its start; 0 is for ever
 }
 
 // Exec starts a process in the container.
@@ -45,12 +47,21 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, stdio libcontai
 	}
 	p := &process{system: s, link: -1}
 	in := wire.Exec{Container: s.h.ID, Process: e.Spec, Cgroup: e.Cgroup}
+	// In a paused container the process waits for resume, for ever if need be.
+	wait := longWait
+	var st state
+	if err := s.askWithin(lookWait, opState, s.target(), &st); err != nil {
+		return nil, err
+	}
+	if st.Paused {
+		wait = 0
+	}
 	var made started
 	var err error
 	if stdio.Console != nil || e.Detach {
-		made, err = p.send(ctx, in, stdio)
+		made, err = p.send(ctx, in, wait, stdio)
 	} else {
-		p.link, err = request{Op: wire.OpExec, In: in}.begin(s.h.socketDir(), []*os.File{stdio.In, stdio.Out, stdio.Err}, &made)
+		p.link, err = request{Op: wire.OpExec, In: in}.begin(s.h.socketDir(), wait, []*os.File{stdio.In, stdio.Out, stdio.Err}, &made)
 	}
 	if err != nil {
 		return nil, err
@@ -65,7 +76,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, stdio libcontai
 var errNoDescriptors = errors.New("no descriptors can be passed into a utility VM (--preserve-fds, LISTEN_FDS)")
 
 // send has a deputy do it.
-func (p *process) send(ctx context.Context, in wire.Exec, stdio libcontainer.Stdio) (made started, err error) {
+func (p *process) send(ctx context.Context, in wire.Exec, wait time.Duration, stdio libcontainer.Stdio) (made started, err error) {
 	c, l, err := spawn(stdio, 0, deputyCommand)
 	if err != nil {
 		return made, err
@@ -76,7 +87,7 @@ func (p *process) send(ctx context.Context, in wire.Exec, stdio libcontainer.Std
 			c.kill()
 		}
 	}()
-	if err := l.send(errand{Dir: p.system.h.socketDir(), Exec: in}, console(stdio)...); err != nil {
+	if err := l.send(errand{Dir: p.system.h.socketDir(), Exec: in, Wait: wait}, console(stdio)...); err != nil {
 		return made, fmt.Errorf("tell the deputy: %w", err)
 	}
 	stop := context.AfterFunc(ctx, func() { _ = unix.Shutdown(int(l), unix.SHUT_RDWR) })
@@ -106,9 +117,9 @@ func (p *process) send(ctx context.Context, in wire.Exec, stdio libcontainer.Std
 }
 
 // begin has the monitor that listens at dir start a process with these streams,
-// and reads its first answer into made. The link that it returns brings
-// wire.Exit.
-func (r request) begin(dir string, streams []*os.File, made any) (_ link, err error) {
+// and reads its first answer, which comes within most (0 is for ever), into made.
+// The link that it returns brings wire.Exit.
+func (r request) begin(dir string, most time.Duration, streams []*os.File, made any) (_ link, err error) {
 	var fds []int
 	for _, f := range streams {
 		if f == nil {
@@ -130,11 +141,11 @@ func (r request) begin(dir string, streams []*os.File, made any) (_ link, err er
 			l.close()
 		}
 	}()
-	if err := l.patience(0); err != nil { // a process in a paused container waits for resume
-		return -1, err
-	}
 	if err := l.send(r, fds...); err != nil {
 		return -1, fmt.Errorf("ask the monitor for %s: %w", r.Op, err)
+	}
+	if err := l.patience(most); err != nil {
+		return -1, err
 	}
 	var a reply
 	if _, err := l.receive(&a); err != nil {
@@ -142,6 +153,9 @@ func (r request) begin(dir string, streams []*os.File, made any) (_ link, err er
 	}
 	if a.Err != nil {
 		return -1, a.Err.Unpack()
+	}
+	if err := l.patience(0); err != nil { // the process may live for ever
+		return -1, err
 	}
 	return l, json.Unmarshal(a.Out, made)
 }
@@ -195,7 +209,7 @@ func execute(creator link, h *handle) (made started, l link, front *os.File, err
 		is := terminalOf(front)
 		e.Exec.Streams.Terminal = &is
 	}
-	l, err = request{Op: wire.OpExec, In: e.Exec}.begin(e.Dir, streams, &made)
+	l, err = request{Op: wire.OpExec, In: e.Exec}.begin(e.Dir, e.Wait, streams, &made)
 	return made, l, front, err
 }
 

@@ -127,7 +127,6 @@ const (
 	ioctlReceive = 0xc0502100 // SECCOMP_IOCTL_NOTIF_RECV
 	ioctlSend    = 0xc0182101 // SECCOMP_IOCTL_NOTIF_SEND
 	ioctlAddFD   = 0x40182103 // SECCOMP_IOCTL_NOTIF_ADDFD
-	addFDSend    = 2          // SECCOMP_ADDFD_FLAG_SEND
 	flagContinue = 1          // SECCOMP_USER_NOTIF_FLAG_CONTINUE
 )
 
@@ -144,7 +143,7 @@ func answerOpens(listener int, memory *os.File) {
 			return // QEMU has ended
 		}
 		var n notification
-		switch ioctl(listener, ioctlReceive, unsafe.Pointer(&n)) {
+		switch _, err := ioctl(listener, ioctlReceive, unsafe.Pointer(&n)); err {
 		case nil:
 		case unix.ENOENT: // it died while it waited
 			continue
@@ -154,14 +153,16 @@ func answerOpens(listener int, memory *os.File) {
 		a := answerTo{id: n.id, errno: -int32(unix.EACCES)}
 		switch path := pathOf(n); {
 		case path == memoryInside:
-			d := descriptorFor{id: n.id, flags: addFDSend, fd: uint32(memory.Fd()), newFlags: unix.O_CLOEXEC}
-			if ioctl(listener, ioctlAddFD, unsafe.Pointer(&d)) == nil {
-				continue
+			// The kernel can give and answer in one step, but when a signal comes in
+			// between it takes the descriptor back and answers with number 0.
+			d := descriptorFor{id: n.id, fd: uint32(memory.Fd()), newFlags: unix.O_CLOEXEC}
+			if fd, err := ioctl(listener, ioctlAddFD, unsafe.Pointer(&d)); err == nil {
+				a.errno, a.value = 0, int64(fd)
 			}
 		case within(path, "/dev"):
 			a.errno, a.flags = 0, flagContinue
 		}
-		_ = ioctl(listener, ioctlSend, unsafe.Pointer(&a)) // who died needs no answer
+		_, _ = ioctl(listener, ioctlSend, unsafe.Pointer(&a)) // who died needs no answer
 	}
 }
 
@@ -177,14 +178,14 @@ func pathOf(n notification) string {
 	return filepath.Clean(unix.ByteSliceToString(buf[:got]))
 }
 
-func ioctl(fd int, request uintptr, p unsafe.Pointer) error {
+func ioctl(fd int, request uintptr, p unsafe.Pointer) (uintptr, error) {
 	for {
-		switch _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(p)); errno {
+		switch r, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(p)); errno {
 		case 0:
-			return nil
+			return r, nil
 		case unix.EINTR:
 		default:
-			return errno
+			return 0, errno
 		}
 	}
 }

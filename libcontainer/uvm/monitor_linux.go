@@ -202,15 +202,19 @@ func (m *monitor) boot() error {
 
 // create has the agent make the container.
 func (m *monitor) create() ([]string, error) {
+	var err error
 	if m.front != nil {
-		m.init = newRelay(m.vm.conn, 0, &wire.Terminal{}, m.front, nil, nil)
+		m.init, err = newRelay(m.vm.conn, 0, &wire.Terminal{}, m.front, nil, nil)
 	} else {
-		m.init = newRelay(m.vm.conn, 0, nil, os.Stdin, os.Stdout, os.Stderr)
+		m.init, err = newRelay(m.vm.conn, 0, nil, os.Stdin, os.Stdout, os.Stderr)
+	}
+	if err != nil {
+		return nil, err
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bootWait)
 	defer cancel()
 	var made wire.Created
-	err := m.vm.conn.Call(ctx, wire.OpCreate, wire.Create{ID: m.ID, Spec: m.Spec, Streams: m.init.Streams, NoNewKeyring: m.NoNewKeyring}, &made)
+	err = m.vm.conn.Call(ctx, wire.OpCreate, wire.Create{ID: m.ID, Spec: m.Spec, Streams: m.init.Streams, NoNewKeyring: m.NoNewKeyring}, &made)
 	if err != nil {
 		return nil, m.vm.lost(err)
 	}
@@ -333,8 +337,18 @@ func (m *monitor) setPaused(paused bool) error {
 		command = "stop"
 	}
 	if err := m.vm.qmp.do(command, nil, nil); err != nil {
+		if paused {
+			// If QEMU hears of it later, it must not stand still and be thought to run.
+			go func() { _ = m.vm.qmp.do("cont", nil, nil) }()
+		}
 		return fmt.Errorf("container %s: %w", m.ID, err)
 	}
 	m.about(m.ID, func(s *state) { s.Paused = paused })
-	return nil
+	if paused {
+		return nil
+	}
+	// The VM's clock has stood, as no clock of a frozen process does.
+	ctx, cancel := context.WithTimeout(context.Background(), callWait)
+	defer cancel()
+	return m.vm.conn.Call(ctx, wire.OpClock, wire.Clock{Time: time.Now().UnixNano()}, nil)
 }

@@ -110,7 +110,7 @@ func follow(creator link, h *handle) (l link, front *os.File, err error) {
 		streams = []*os.File{front}
 	}
 	var made wire.Created
-	l, err = request{Op: opJoin, In: in}.begin(h.socketDir(), streams, &made)
+	l, err = request{Op: opJoin, In: in}.begin(h.socketDir(), longWait, streams, &made)
 	if err != nil {
 		return -1, nil, err
 	}
@@ -153,7 +153,11 @@ func (m *monitor) admit(l link, in json.RawMessage, fds []int) {
 		return
 	}
 	defer m.dismiss(id, j.Shares)
-	r := newRelay(m.vm.conn, m.next(), j.Create.Streams.Terminal, streams[0], streams[1], streams[2])
+	r, err := newRelay(m.vm.conn, m.next(), j.Create.Streams.Terminal, streams[0], streams[1], streams[2])
+	if err != nil {
+		_ = l.send(reply{Err: wire.Pack(err)})
+		return
+	}
 	defer r.close()
 	j.Create.Streams, j.Create.Sandbox = r.Streams, m.ID
 	var made wire.Created

@@ -18,7 +18,10 @@ type relay struct {
 	in    *os.File
 	input *wire.Stream
 	outs  sync.WaitGroup // until all output is written
-	all   []*wire.Stream
+	// wake is an eventfd that ends copyIn, copying waits for that.
+	wake    int
+	copying sync.WaitGroup
+	all     []*wire.Stream
 }
 
 // stream numbers: each process has a block of its own.
@@ -26,8 +29,12 @@ const streamsEach = 4
 
 // newRelay opens the streams of process number n. A stream that is not there is
 // the guest's /dev/null. With a terminal only in is used, for both directions.
-func newRelay(conn *wire.Conn, n uint32, terminal *wire.Terminal, in, out, err *os.File) *relay {
-	r := &relay{Streams: wire.Streams{Terminal: terminal}}
+func newRelay(conn *wire.Conn, n uint32, terminal *wire.Terminal, in, out, err *os.File) (*relay, error) {
+	wake, failed := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if failed != nil {
+		return nil, fmt.Errorf("make an eventfd: %w", failed)
+	}
+	r := &relay{Streams: wire.Streams{Terminal: terminal}, wake: wake}
 	base := n * streamsEach
 	open := func(number uint32) *wire.Stream {
 		s := conn.Stream(number)
@@ -43,7 +50,7 @@ func newRelay(conn *wire.Conn, n uint32, terminal *wire.Terminal, in, out, err *
 		}
 	}
 	if terminal != nil {
-		return r
+		return r, nil
 	}
 	for i, f := range []*os.File{out, err} {
 		if f == nil {
@@ -59,27 +66,57 @@ func newRelay(conn *wire.Conn, n uint32, terminal *wire.Terminal, in, out, err *
 		r.outs.Add(1)
 		go func() { defer r.outs.Done(); copyOut(f, s) }()
 	}
-	return r
+	return r, nil
 }
 
 // begin sends the input: the guest knows the stream by now.
 func (r *relay) begin() {
-	if r.in != nil {
-		go copyIn(r.input, r.in)
+	if r.in == nil {
+		return
 	}
+	r.copying.Add(1)
+	go func() { defer r.copying.Done(); r.copyIn() }()
 }
 
-// close forgets the streams of a process that has ended.
+// close ends the copying of a process that has ended, and forgets its streams.
 func (r *relay) close() {
+	_, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	for _, s := range r.all {
 		s.Close()
 	}
+	r.copying.Wait()
+	unix.Close(r.wake)
 }
 
-// copyIn ends with the caller's end of the input, or when nobody reads it.
-func copyIn(s *wire.Stream, f *os.File) {
-	_, _ = io.CopyBuffer(struct{ io.Writer }{s}, struct{ io.Reader }{f}, make([]byte, 32<<10))
-	_ = s.CloseWrite()
+// copyIn ends with the caller's end of the input, when nobody reads it, or when
+// the process has ended: it reads only what is there, so that what the process
+// leaves is its caller's.
+func (r *relay) copyIn() {
+	defer r.input.CloseWrite() //nolint:errcheck // of a VM that is gone
+	buf := make([]byte, 32<<10)
+	for r.ready() {
+		n, err := r.in.Read(buf)
+		if n > 0 {
+			if _, err := r.input.Write(buf[:n]); err != nil {
+				return
+			}
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+// ready waits for input; not, when the process has ended.
+func (r *relay) ready() bool {
+	fds := []unix.PollFd{{Fd: int32(r.in.Fd()), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
+	for {
+		_, err := unix.Poll(fds, -1)
+		if err == unix.EINTR {
+			continue
+		}
+		return err == nil && fds[1].Revents == 0
+	}
 }
 
 // copyOut ends with the process's output. When nobody on the host reads any

@@ -231,7 +231,12 @@ func (m *monitor) exec(l link, in json.RawMessage, fds []int) {
 	}
 	n := m.next()
 	e.ID = "exec-" + strconv.FormatUint(uint64(n), 10) + "@" + m.ID // no container is called so
-	r := newRelay(m.vm.conn, n, e.Streams.Terminal, streams[0], streams[1], streams[2])
+	r, err := newRelay(m.vm.conn, n, e.Streams.Terminal, streams[0], streams[1], streams[2])
+	if err != nil {
+		closeStreams(streams[:])
+		_ = l.send(reply{Err: wire.Pack(err)})
+		return
+	}
 	defer r.close()
 	e.Streams = r.Streams
 	var made wire.Created

@@ -49,11 +49,22 @@ func (s *system) alive() (bool, error) {
 
 // ask has the monitor do op and reads its answer into out, nil for none.
 func (s *system) ask(op string, in, out any) error {
+	return s.askWithin(longWait+callWait, op, in, out)
+}
+
+// lookWait bounds what state and list wait for a monitor: it answers by itself,
+// without the VM.
+const lookWait = 2 * time.Second
+
+func (s *system) askWithin(most time.Duration, op string, in, out any) error {
 	l, err := dial(s.h.socketDir())
 	if err != nil {
 		return err
 	}
 	defer l.close()
+	if err := l.patience(most); err != nil {
+		return err
+	}
 	if err := l.send(request{Op: op, In: in}); err != nil {
 		return fmt.Errorf("ask the monitor for %s: %w", op, err)
 	}
@@ -82,7 +93,10 @@ func (s *system) Live(context.Context) (libcontainer.Live, error) {
 		return l, err
 	}
 	var st state
-	switch err := s.ask(opState, s.target(), &st); {
+	switch err := s.askWithin(lookWait, opState, s.target(), &st); {
+	case errors.Is(err, unix.ETIMEDOUT):
+		l.Started = true // somebody holds it up, and it holds a container
+		return l, nil
 	case errors.Is(err, libcontainer.ErrNotRunning):
 		l.Exists, err = s.alive() // it ended meanwhile, or is not that far
 		return l, err

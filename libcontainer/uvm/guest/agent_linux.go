@@ -104,6 +104,8 @@ func (a *agent) serve(op string, in json.RawMessage) (any, error) {
 	switch op {
 	case wire.OpHello:
 		return with(in, a.hello)
+	case wire.OpClock:
+		return with(in, func(c wire.Clock) (any, error) { return nil, setClock(c.Time) })
 	case wire.OpNetwork:
 		return with(in, a.network)
 	case wire.OpCreate:
@@ -161,9 +163,8 @@ func (a *agent) hello(h wire.Hello) (any, error) {
 	if again {
 		return nil, errors.New("the host has introduced itself already")
 	}
-	now := unix.NsecToTimeval(h.Time)
-	if err := unix.Settimeofday(&now); err != nil {
-		return nil, fmt.Errorf("set the clock: %w", err)
+	if err := setClock(h.Time); err != nil {
+		return nil, err
 	}
 	if err := stir(h.Entropy); err != nil {
 		return nil, err
@@ -178,6 +179,14 @@ func (a *agent) hello(h wire.Hello) (any, error) {
 		return nil, err
 	}
 	return wire.Greeting{Version: wire.Version, Kernel: unix.ByteSliceToString(name.Release[:])}, nil
+}
+
+func setClock(ns int64) error {
+	now := unix.NsecToTimeval(ns)
+	if err := unix.Settimeofday(&now); err != nil {
+		return fmt.Errorf("set the clock: %w", err)
+	}
+	return nil
 }
 
 // stir gives the kernel's random numbers another beginning.

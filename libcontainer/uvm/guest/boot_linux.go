@@ -42,6 +42,11 @@ func boot(template bool) (loaded <-chan struct{}, err error) {
 	if err := unix.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return nil, fmt.Errorf("mount the cgroups: %w", err)
 	}
+	// What a container inherits where its bundle sets no limit: engines' usual.
+	open := unix.Rlimit{Cur: 1 << 20, Max: 1 << 20}
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &open); err != nil {
+		return nil, fmt.Errorf("raise the limit of open files: %w", err)
+	}
 	if err := loopbackUp(); err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ const Ready = "wrun agent ready\n"
 const (
 	OpHello     = "hello"     // Hello → Greeting
 	OpNetwork   = "network"   // Network
+	OpClock     = "clock"     // Clock
 	OpCreate    = "create"    // Create → Created
 	OpStart     = "start"     // Target
 	OpSignal    = "signal"    // Signal
@@ -45,6 +46,11 @@ type Hello struct {
 	Time    int64  `json:"time"`    // ns since 1970
 	Entropy []byte `json:"entropy"` // fresh
 	Files   bool   `json:"files"`   // the host serves files on the port of that name
+}
+
+// Clock sets the VM's.
+type Clock struct {
+	Time int64 `json:"time"` // ns since 1970
 }
 
 // Greeting tells what the agent runs on.
