@@ -55,9 +55,10 @@ conformance: ## runtime-tools on wrun, runc and crun in one table, docs/conforma
 	sh tests/setup.sh $(PEERS)
 	cd tests/oci && $(GO) run ./conformance -record ../../docs/conformance.md
 
-bench: build ## wrun against crun and runc, alternating (root)
-	sh tests/setup.sh $(PEERS)
+bench: build ## wrun against crun and runc, and a utility VM against its kernel's boot, alternating (root)
+	sh tests/setup.sh $(PEERS) qemu-system-x86
 	WRUN=$${WRUN:-bin/wrun} $(GO) run ./tests/bench
+	$(GO) test -count=1 ./libcontainer/uvm -run TestSpeed -v -args -speed 15
 
 cross: ## builds and vets for each platform
 	@set -e; for platform in linux/amd64 linux/arm64 windows/amd64 windows/arm64; do \

@@ -1,6 +1,7 @@
 package procstat
 
 import (
+	"fmt"
 	"strconv"
 
 	"golang.org/x/sys/unix"
@@ -21,4 +22,20 @@ func StartTime(pid int) (ticks uint64, alive bool, err error) {
 		return 0, false, err
 	}
 	return Parse(buf[:n])
+}
+
+// Alive tells whether the process lives that had this start time: numbers are
+// used again. There is no process 0.
+func Alive(pid int, start uint64) (bool, error) {
+	if pid == 0 {
+		return false, nil
+	}
+	ticks, alive, err := StartTime(pid)
+	switch err {
+	case nil:
+		return alive && ticks == start, nil
+	case unix.ENOENT, unix.ESRCH:
+		return false, nil
+	}
+	return false, fmt.Errorf("look at process %d: %w", pid, err)
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/pidfd"
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/silo/seccomp"
 )
@@ -68,7 +69,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 		return nil, err
 	}
 	child.close()
-	if err := sendPidfd(io.PidfdSocket, child.pidfd); err != nil {
+	if err := pidfd.Send(io.PidfdSocket, child.pidfd); err != nil {
 		child.kill()
 		return nil, err
 	}

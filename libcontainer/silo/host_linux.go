@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/pidfd"
 	"wrun/libcontainer/procstat"
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/silo/seccomp"
@@ -64,7 +65,7 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer
 	if err := b.accompany(ctx); err != nil {
 		return nil, err
 	}
-	return s, sendPidfd(io.PidfdSocket, s.child.pidfd)
+	return s, pidfd.Send(io.PidfdSocket, s.child.pidfd)
 }
 
 // abort takes back what a failed Create has done.

@@ -31,21 +31,8 @@ type system struct {
 func (s *system) Handle() libcontainer.Handle { return s.h.encode() }
 func (s *system) Pid() int                    { return s.h.Pid }
 
-// alive tells whether the init process lives. A pid counts only with its start
-// time: numbers are used again.
-func (s *system) alive() (bool, error) {
-	if s.h.Pid == 0 {
-		return false, nil
-	}
-	ticks, alive, err := procstat.StartTime(s.h.Pid)
-	switch {
-	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("look at process %d: %w", s.h.Pid, err)
-	}
-	return alive && ticks == s.h.Start, nil
-}
+// alive tells whether the init process lives.
+func (s *system) alive() (bool, error) { return procstat.Alive(s.h.Pid, s.h.Start) }
 
 // open returns a pidfd of the living init process; ErrNotRunning if there is
 // none. The check comes after the open, so the descriptor is of that process.

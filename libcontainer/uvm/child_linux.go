@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/pidfd"
 )
 
 // child is a process of the monitor's program that this one has started.
@@ -114,21 +115,10 @@ func sendPidfd(path string, pid int) error {
 	if path == "" {
 		return nil
 	}
-	pidfd, err := unix.PidfdOpen(pid, 0)
+	fd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
 		return fmt.Errorf("open process %d: %w", pid, err)
 	}
-	defer unix.Close(pidfd)
-	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("make a socket for the pidfd: %w", err)
-	}
 	defer unix.Close(fd)
-	if err := unix.Connect(fd, &unix.SockaddrUnix{Name: path}); err != nil {
-		return fmt.Errorf("connect to the pidfd socket %s: %w", path, err)
-	}
-	if err := unix.Sendmsg(fd, []byte("pidfd"), unix.UnixRights(pidfd), nil, 0); err != nil {
-		return fmt.Errorf("send the pidfd to %s: %w", path, err)
-	}
-	return nil
+	return pidfd.Send(path, fd)
 }

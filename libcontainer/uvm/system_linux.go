@@ -32,20 +32,8 @@ type system struct {
 func (s *system) Handle() libcontainer.Handle { return s.h.encode() }
 func (s *system) Pid() int                    { return s.h.Pid }
 
-// alive tells whether the monitor lives. A pid counts only with its start time.
-func (s *system) alive() (bool, error) {
-	if s.h.Pid == 0 {
-		return false, nil
-	}
-	ticks, alive, err := procstat.StartTime(s.h.Pid)
-	switch {
-	case errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ESRCH):
-		return false, nil
-	case err != nil:
-		return false, fmt.Errorf("look at process %d: %w", s.h.Pid, err)
-	}
-	return alive && ticks == s.h.Start, nil
-}
+// alive tells whether the monitor lives.
+func (s *system) alive() (bool, error) { return procstat.Alive(s.h.Pid, s.h.Start) }
 
 // ask has the monitor do op and reads its answer into out, nil for none.
 func (s *system) ask(op string, in, out any) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -26,8 +27,8 @@ type agent struct {
 	conn  *wire.Conn
 	host  libcontainer.Host
 	files *filesRelay
-	// loaded is closed when the modules are there that are not needed for talking.
-	loaded <-chan struct{}
+	// modules loads those that are not needed for talking.
+	modules func()
 
 	// births is held shared while a child is on its way to be known, so that
 	// the reaper of orphans does not take its end from who waits for it.
@@ -59,7 +60,7 @@ func Main(template bool) error {
 	}
 	a := &agent{host: silo.New(), tasks: map[string]*task{}}
 	var err error
-	a.loaded, err = boot(template)
+	a.modules, err = boot(template)
 	var fd int
 	if err == nil {
 		fd, err = openPort(AgentPort)
@@ -88,6 +89,9 @@ func Main(template bool) error {
 	unix.Sync()
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
+
+// settled is when a program's start is over, likely.
+const settled = time.Second
 
 // complain tells whoever reads the VM's console.
 func complain(err error) {
@@ -208,7 +212,7 @@ func stir(entropy []byte) error {
 
 // network makes the VM's cards what the host's interfaces are.
 func (a *agent) network(n wire.Network) (any, error) {
-	<-a.loaded
+	a.modules()
 	return nil, network.Configure(n.Interfaces)
 }
 
@@ -292,7 +296,9 @@ func (a *agent) start(w wire.Target) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return nil, t.container.system.Start(context.Background())
+	err = t.container.system.Start(context.Background())
+	time.AfterFunc(settled, a.modules) // a program's own start comes first
+	return nil, err
 }
 
 func (a *agent) exec(e wire.Exec) (any, error) {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -17,8 +18,8 @@ import (
 const newRoot = "/newroot"
 
 // boot makes a Linux system of a kernel that has just started its first process;
-// loaded is closed when its last modules are there.
-func boot(template bool) (loaded <-chan struct{}, err error) {
+// later loads the modules that are not needed at once.
+func boot(template bool) (later func(), err error) {
 	for _, m := range []struct{ kind, at, options string }{
 		{"proc", "/proc", ""},
 		{"sysfs", "/sys", ""},
@@ -32,8 +33,7 @@ func boot(template bool) (loaded <-chan struct{}, err error) {
 			return nil, fmt.Errorf("mount %s at %s: %w", m.kind, m.at, err)
 		}
 	}
-	later, err := loadModules("/lib/modules", template)
-	if err != nil {
+	if later, err = loadModules("/lib/modules", template); err != nil {
 		return nil, err
 	}
 	if err := switchRoot(); err != nil {
@@ -50,12 +50,7 @@ func boot(template bool) (loaded <-chan struct{}, err error) {
 	if err := loopbackUp(); err != nil {
 		return nil, err
 	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		later()
-	}()
-	return done, nil
+	return later, nil
 }
 
 func switchRoot() error {
@@ -115,13 +110,13 @@ func loadModules(dir string, all bool) (later func(), err error) {
 			return nil, err
 		}
 	}
-	return func() {
+	return sync.OnceFunc(func() {
 		for _, m := range waiting {
 			if err := m.load(); err != nil {
 				complain(err)
 			}
 		}
-	}, nil
+	}), nil
 }
 
 // module is a kernel module whose file is open.
