@@ -50,6 +50,7 @@ type monitor struct {
 	mu     sync.Mutex
 	states map[string]*state // of the containers in the VM, its own among them
 	number uint32            // of the last process
+	code   int               // to end with: the program's once it has one
 	hurry  bool              // somebody wants it gone: no output is waited for
 	over   chan int
 
@@ -73,7 +74,7 @@ func Monitor(args []string) int {
 			return 1
 		}
 	}
-	m := &monitor{over: make(chan int, 1)}
+	m := &monitor{over: make(chan int, 1), code: killed}
 	signals := make(chan os.Signal, 32)
 	signal.Notify(signals)
 	creator := link(linkFD)
@@ -233,6 +234,7 @@ func (m *monitor) await() {
 	}
 	m.mu.Lock()
 	hurry := m.hurry
+	m.code = exit.Code
 	m.mu.Unlock()
 	if !hurry {
 		m.init.outs.Wait()
@@ -289,8 +291,9 @@ func (v *vm) lost(err error) error {
 func (m *monitor) kill() {
 	m.mu.Lock()
 	m.hurry = true
+	code := m.code
 	m.mu.Unlock()
-	m.end(killed)
+	m.end(code)
 }
 
 // signal is Signal of the container. A container that must die does so with its
@@ -321,9 +324,12 @@ func (m *monitor) signal(s wire.Signal) error {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	err := m.vm.conn.Call(ctx, wire.OpSignal, s, nil)
-	if kill && err != nil && !errors.Is(err, libcontainer.ErrNotRunning) {
+	if kill && err != nil {
+		// The guest does not answer, or its program has ended and nobody reads its output.
 		m.kill()
-		return nil
+		if !errors.Is(err, libcontainer.ErrNotRunning) {
+			return nil
+		}
 	}
 	return err
 }

@@ -92,7 +92,7 @@ func serveFiles(dir string) (qemu int, err error) {
 	defer null.Close()
 	// It ends with the monitor, whose pid namespace it is in, or with QEMU.
 	_, err = os.StartProcess(self, []string{"wrun", MonitorCommand, filesCommand},
-		&os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{null, null, os.Stderr, conn, root}})
+		&os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{null, null, null, conn, root}})
 	if err != nil {
 		ours.close()
 		return -1, fmt.Errorf("start the file server: %w", err)
