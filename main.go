@@ -72,6 +72,9 @@ type exitStatus int
 func (e exitStatus) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
 func main() {
+	if code, is := process(os.Args); is {
+		os.Exit(code)
+	}
 	growStack()
 	os.Exit(run(os.Args[1:]))
 }

@@ -80,7 +80,10 @@ func Monitor(args []string) int {
 	creator := link(linkFD)
 	unix.CloseOnExec(linkFD)
 	if err := m.make(creator); err != nil {
-		if !errors.Is(err, io.EOF) { // the creator has gone: nobody is there to be told
+		switch {
+		case errors.Is(err, unix.EBADF), errors.Is(err, unix.ENOTSOCK):
+			fmt.Fprintln(os.Stderr, "wrun: a monitor is started by wrun itself, for a bundle with windows.hyperv")
+		case !errors.Is(err, io.EOF): // else the creator has gone: nobody is there to be told
 			_ = creator.send(report{Err: wire.Pack(err)})
 		}
 		return killed

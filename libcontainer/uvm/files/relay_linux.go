@@ -53,9 +53,20 @@ type Relay struct {
 // an exec, or adding a file to a poller, and lets nothing else run meanwhile: on
 // one processor, or in a garbage collection, the relay could not answer them.
 func Mount(port int, target string) (*Relay, error) {
-	if err := awaitPeer(port); err != nil {
-		return nil, fmt.Errorf("mount the host's files at %s: %w", target, err)
+	r, err := Prepare(target)
+	if err != nil {
+		return nil, err
 	}
+	if err := r.Start(port); err != nil {
+		r.end(err)
+		return nil, errors.Join(err, unix.Unmount(target, unix.MNT_DETACH))
+	}
+	return r, nil
+}
+
+// Prepare is the part of [Mount] that needs no other end yet: whoever uses the
+// tree waits until Start.
+func Prepare(target string) (*Relay, error) {
 	fuse, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/fuse: %w", err)
@@ -73,14 +84,22 @@ func Mount(port int, target string) (*Relay, error) {
 		unix.Close(fuse)
 		return nil, fmt.Errorf("mount the host's files at %s: %w", target, err)
 	}
-	r := &Relay{port: port, fuse: fuse, wake: wake, done: make(chan struct{})}
+	return &Relay{fuse: fuse, wake: wake, done: make(chan struct{})}, nil
+}
+
+// Start begins to copy.
+func (r *Relay) Start(port int) error {
+	if err := awaitPeer(port); err != nil {
+		return fmt.Errorf("mount the host's files: %w", err)
+	}
+	r.port = port
 	go func() {
 		if err := r.requests(); err != nil {
 			r.end(err)
 		}
 	}()
 	go func() { r.end(r.replies()) }()
-	return r, nil
+	return nil
 }
 
 // Wait returns when the relay has ended: nil after an unmount, else the reason.

@@ -30,7 +30,7 @@ const (
 	relayLink = 4
 )
 
-// startFilesRelay starts it; it mounts nothing before it is told to, because a
+// startFilesRelay starts it; it asks for nothing before it is told to, because a
 // VM that becomes a template has no host yet.
 func startFilesRelay() (*filesRelay, error) {
 	fd, err := openPort(FilesPort)
@@ -89,11 +89,15 @@ const mounted = "mounted"
 // RelayFiles is the life of the relay's process.
 func RelayFiles() error {
 	link := os.NewFile(relayLink, "link")
+	relay, err := files.Prepare(FilesDir)
+	if err != nil {
+		_, _ = link.WriteString(err.Error())
+		return err
+	}
 	if _, err := link.Read(make([]byte, 1)); err != nil {
 		return err
 	}
-	relay, err := files.Mount(relayPort, FilesDir)
-	if err != nil {
+	if err := relay.Start(relayPort); err != nil {
 		_, _ = link.WriteString(err.Error())
 		return err
 	}
