@@ -101,14 +101,20 @@ func bind(what, at string, attributes uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := unix.Mount(what, at, "", unix.MS_BIND|unix.MS_REC, ""); err != nil {
+	// It has its attributes before it has its place: what it is propagated to gets
+	// them, too.
+	tree, err := unix.OpenTree(unix.AT_FDCWD, what, unix.OPEN_TREE_CLONE|unix.OPEN_TREE_CLOEXEC|unix.AT_RECURSIVE)
+	if err != nil {
 		return fmt.Errorf("mount %s at %s: %w", what, at, err)
 	}
-	if attributes == 0 {
-		return nil
+	defer unix.Close(tree)
+	if attributes != 0 {
+		if err := unix.MountSetattr(tree, "", unix.AT_EMPTY_PATH|unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: attributes}); err != nil {
+			return fmt.Errorf("make %s read-only: %w", at, err)
+		}
 	}
-	if err := unix.MountSetattr(-1, at, unix.AT_RECURSIVE, &unix.MountAttr{Attr_set: attributes}); err != nil {
-		return fmt.Errorf("make %s read-only: %w", at, err)
+	if err := unix.MoveMount(tree, "", unix.AT_FDCWD, at, unix.MOVE_MOUNT_F_EMPTY_PATH); err != nil {
+		return fmt.Errorf("mount %s at %s: %w", what, at, err)
 	}
 	return nil
 }

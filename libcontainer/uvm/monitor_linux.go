@@ -172,6 +172,8 @@ func (m *monitor) boot() error {
 		if t, dropped = m.Machine.template(m.Dir); dropped == nil {
 			from = source{kind: restoredMemory, memory: t.memory, state: t.state}
 			defer t.state.Close()
+		} else if errors.As(dropped, &notBooted{}) {
+			return dropped
 		}
 	}
 	files, err := serveFiles(m.Dir)

@@ -25,11 +25,14 @@ const (
 )
 
 // machineDir is a file system of the monitor's own, mounted in the container's
-// state directory. The VM is served filesDir in it, QEMU gets qemuDir for a root.
+// state directory. The VM is served servedDir in it, QEMU gets qemuDir for a root.
 const (
 	machineDir = "vm"
 	filesDir   = machineDir + "/files"
-	qemuDir    = machineDir + "/qemu"
+	// servedDir is filesDir, but that itself it is read-only: the guest can change
+	// what is shared, and not the places where the monitor mounts that.
+	servedDir = machineDir + "/served"
+	qemuDir   = machineDir + "/qemu"
 	// templateDir is the root of a QEMU that makes a template.
 	templateDir = machineDir + "/template"
 	// probeDir is the root of one that tries an accelerator.
@@ -49,12 +52,38 @@ func mountShares(dir, id string, shares []Share) error {
 	if err := unix.Mount("wrun", top, "tmpfs", unix.MS_NOSUID|unix.MS_NODEV, "mode=0755,size=1m"); err != nil {
 		return fmt.Errorf("mount a directory for the VM's files: %w", err)
 	}
+	if err := layOut(filepath.Join(dir, filesDir), filepath.Join(dir, servedDir)); err != nil {
+		return fmt.Errorf("lay out the VM's files: %w", err)
+	}
 	for _, s := range shares {
 		if err := s.mount(filepath.Join(dir, filesDir, id)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// layOut makes the directory that the monitor mounts in, and its read-only twin,
+// in which each of these mounts appears.
+func layOut(files, served string) error {
+	for _, d := range []string{files, served} {
+		if err := os.Mkdir(d, 0o755); err != nil {
+			return err
+		}
+	}
+	for _, m := range []struct {
+		source, target string
+		flags          uintptr
+	}{
+		{files, files, unix.MS_BIND},
+		{"", files, unix.MS_SHARED},
+		{files, served, unix.MS_BIND},
+	} {
+		if err := unix.Mount(m.source, m.target, "", m.flags, ""); err != nil {
+			return fmt.Errorf("mount %s: %w", m.target, err)
+		}
+	}
+	return unix.MountSetattr(-1, served, 0, &unix.MountAttr{Attr_set: unix.MOUNT_ATTR_RDONLY})
 }
 
 func (s *Share) mount(dir string) error {
@@ -78,7 +107,7 @@ func serveFiles(dir string) (qemu int, err error) {
 	}
 	conn := os.NewFile(uintptr(theirs), "files")
 	defer conn.Close()
-	root, err := os.Open(filepath.Join(dir, filesDir))
+	root, err := os.Open(filepath.Join(dir, servedDir))
 	if err != nil {
 		ours.close()
 		return -1, err

@@ -221,6 +221,11 @@ func (v *vm) happened(event string, data json.RawMessage) {
 	}
 }
 
+// notBooted is the error of a VM that would not boot the next time either.
+type notBooted struct{ error }
+
+func (n notBooted) Unwrap() error { return n.error }
+
 // ready waits until the agent of a VM that boots listens.
 func (v *vm) ready(most time.Duration) error {
 	heard := make(chan error, 1)
@@ -239,12 +244,12 @@ func (v *vm) ready(most time.Duration) error {
 	select {
 	case err := <-heard:
 		if err != nil {
-			return v.failed("boot the utility VM", err)
+			return notBooted{v.failed("boot the utility VM", err)}
 		}
 	case <-v.gone:
-		return v.failed("boot the utility VM", errVMGone)
+		return notBooted{v.failed("boot the utility VM", errVMGone)}
 	case <-late.C:
-		return v.failed("boot the utility VM", fmt.Errorf("its agent was not ready after %v", most))
+		return notBooted{v.failed("boot the utility VM", fmt.Errorf("its agent was not ready after %v", most))}
 	}
 	return v.qmp.do("qmp_capabilities", nil, nil)
 }
