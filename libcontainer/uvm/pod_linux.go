@@ -228,9 +228,11 @@ func (m *monitor) dismiss(id string, shares []Share) {
 	_ = m.vm.conn.Call(ctx, wire.OpClose, wire.Target{ID: id}, nil) // what of it stays ends with the VM
 	dir := filepath.Join(m.Dir, filesDir, id)
 	for _, s := range shares {
-		_ = unix.Unmount(filepath.Join(dir, s.Name), unix.MNT_DETACH) // the file server may hold files in it
+		at := filepath.Join(dir, s.Name)
+		_ = unix.Unmount(at, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) // the file server may hold files in it
+		_ = os.Remove(at)                                          // and never all that is in it: what is still mounted is the host's
 	}
-	_ = os.RemoveAll(dir)
+	_ = os.Remove(dir)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	close(m.states[id].left)
