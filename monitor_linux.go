@@ -6,8 +6,8 @@ import (
 )
 
 // process is what wrun is when wrun itself starts it, or the kernel of a utility
-// VM: no command line, and nothing of what one costs. In a VM whose instructions
-// are translated, that is a fifth of its start.
+// VM: no command line, and nothing of what one costs, which is most where
+// instructions are translated.
 func process(args []string) (code int, is bool) {
 	if len(args) < 2 {
 		return 0, false

@@ -17,9 +17,9 @@ import (
 	"wrun/libcontainer/uvm/wire"
 )
 
-// createWait bounds what a creator waits for its monitor: the VM's boot and a
-// container's making.
-const createWait = 2 * bootWait
+// createWait bounds what a creator waits for its monitor: for another one's
+// template, for its own, for the VM and for the container, each in bootWait.
+const createWait = 5 * bootWait
 
 // Host is Hyper-V isolation on this Linux machine.
 type Host struct{}

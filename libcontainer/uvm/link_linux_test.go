@@ -166,10 +166,10 @@ func TestLinkRefuses(t *testing.T) {
 		"a message of no byte": {framed(""), "unexpected end of JSON", nil},
 	} {
 		for _, with := range []int{0, 1, 3} {
+			if c.bytes == nil && with > 0 {
+				continue // descriptors travel with a byte
+			}
 			t.Run(fmt.Sprintf("%s with %d descriptors", name, with), func(t *testing.T) {
-				if c.bytes == nil && with > 0 {
-					t.SkipNow() // descriptors travel with a byte
-				}
 				a, b := links(t)
 				defer b.close()
 				p := track(t)

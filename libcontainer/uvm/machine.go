@@ -179,8 +179,8 @@ const (
 	qmpFD
 	consoleFD
 	stateFD
-	launcherFD = stateFD + 2    // the launcher's, not QEMU's
-	cardFD     = launcherFD + 1 // the first card's; the others follow
+	launcherFD // the launcher's, not QEMU's
+	cardFD     // the first card's; the others follow
 )
 
 // Where QEMU finds the boot image in its root.

@@ -267,9 +267,7 @@ func (m *monitor) forward(signals <-chan os.Signal) {
 		case unix.SIGWINCH:
 			m.resize()
 		default:
-			ctx, cancel := context.WithTimeout(context.Background(), callWait)
-			_ = m.vm.conn.Call(ctx, wire.OpSignal, wire.Signal{ID: m.ID, Number: int(number)}, nil)
-			cancel()
+			_ = m.signal(wire.Signal{ID: m.ID, Number: int(number)})
 		}
 	}
 }

@@ -44,7 +44,6 @@ type request struct {
 // Operations that the monitor answers by itself.
 const (
 	opState = "state" // → state
-	opKill  = "kill"  // ends the VM at once
 )
 
 // state is what the monitor knows of its container.

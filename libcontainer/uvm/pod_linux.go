@@ -9,12 +9,9 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
-	"wrun/libcontainer"
-	"wrun/libcontainer/hcsdoc"
 	"wrun/libcontainer/uvm/wire"
 )
 
@@ -35,26 +32,6 @@ const (
 type join struct {
 	Create wire.Create `json:"create"`
 	Shares []Share     `json:"shares"`
-}
-
-// sandboxOf is the state directory of the container whose VM c shares; "" when it
-// has one of its own.
-func sandboxOf(c *libcontainer.Config) (string, error) {
-	role, sandbox, err := hcsdoc.Pod(c.Spec)
-	if err != nil || role == "" {
-		return "", err
-	}
-	switch {
-	case strings.Contains(sandbox, "/") || sandbox == "." || sandbox == "..":
-		return "", fmt.Errorf("%q, whose utility VM is to be shared, is no container id", sandbox)
-	case role == hcsdoc.RoleSandbox && sandbox != c.ID:
-		return "", fmt.Errorf("the annotations make this the sandbox %s, and its id is %s", sandbox, c.ID)
-	case role == hcsdoc.RoleSandbox:
-		return "", nil
-	case sandbox == c.ID:
-		return "", fmt.Errorf("the annotations put container %s into itself", sandbox)
-	}
-	return filepath.Join(filepath.Dir(c.Dir), sandbox), nil
 }
 
 // member is the whole life of a member's monitor.
@@ -180,7 +157,9 @@ func (m *monitor) admit(l link, in json.RawMessage, fds []int) {
 		err = l.patience(0)
 	}
 	if err == nil {
-		go m.watch(l, id)
+		ended := make(chan struct{})
+		defer close(ended)
+		go m.watch(l, id, ended)
 		var exit wire.Exit
 		if err = m.vm.conn.Call(context.Background(), wire.OpWait, wire.Target{ID: id}, &exit); err == nil {
 			r.outs.Wait()
@@ -192,9 +171,14 @@ func (m *monitor) admit(l link, in json.RawMessage, fds []int) {
 	}
 }
 
-// watch ends the member whose monitor ends.
-func (m *monitor) watch(l link, id string) {
+// watch ends the member whose monitor ends before it.
+func (m *monitor) watch(l link, id string, ended <-chan struct{}) {
 	_, _ = l.receive(&proceed{}) // nothing comes but the end
+	select {
+	case <-ended: // another one may be called so by now
+		return
+	default:
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), callWait)
 	defer cancel()
 	_ = m.vm.conn.Call(ctx, wire.OpSignal, wire.Signal{ID: id, Number: int(unix.SIGKILL)}, nil)

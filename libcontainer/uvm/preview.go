@@ -3,6 +3,7 @@ package uvm
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"wrun/libcontainer"
@@ -13,7 +14,11 @@ import (
 // gets. Nothing of the machine is asked, so the boot image may be any that
 // create would find, and the accelerator is left to it.
 func Preview(cfg *libcontainer.Config) (string, error) {
-	t, err := translate(cfg.Spec, cfg.ID, false)
+	sandbox, err := sandboxOf(cfg)
+	if err != nil {
+		return "", err
+	}
+	t, err := translate(cfg.Spec, cfg.ID, sandbox != "")
 	if err != nil {
 		return "", err
 	}
@@ -32,7 +37,9 @@ func Preview(cfg *libcontainer.Config) (string, error) {
 	if m.Boot {
 		from = freshMemory
 	}
-	fmt.Fprintf(&b, "kernel     %s\ninitrd     %s\n", m.Kernel, m.Initrd)
+	if sandbox == "" {
+		fmt.Fprintf(&b, "kernel     %s\ninitrd     %s\n", m.Kernel, m.Initrd)
+	}
 	for _, s := range t.shares {
 		access := "read-write"
 		if s.ReadOnly {
@@ -43,8 +50,22 @@ func Preview(cfg *libcontainer.Config) (string, error) {
 	for _, w := range t.warnings {
 		fmt.Fprintf(&b, "warning    %s\n", w)
 	}
-	fmt.Fprintf(&b, "machine    %s\n", m.QEMU)
-	args := m.Arguments(from)
+	if sandbox != "" {
+		fmt.Fprintf(&b, "machine    the utility VM of container %s\n", filepath.Base(sandbox))
+	} else {
+		fmt.Fprintf(&b, "machine    %s\n%s", m.QEMU, optionLines(m.Arguments(from)))
+	}
+	spec, err := json.MarshalIndent(t.spec, "", "  ")
+	if err != nil {
+		return "", err
+	}
+	fmt.Fprintf(&b, "guest      %s\n", spec)
+	return b.String(), nil
+}
+
+// optionLines has an option and its value on each line.
+func optionLines(args []string) string {
+	var b strings.Builder
 	for i := 0; i < len(args); i++ {
 		line := args[i]
 		if i+1 < len(args) && !strings.HasPrefix(args[i+1], "-") {
@@ -53,10 +74,5 @@ func Preview(cfg *libcontainer.Config) (string, error) {
 		}
 		fmt.Fprintf(&b, "           %s\n", line)
 	}
-	spec, err := json.MarshalIndent(t.spec, "", "  ")
-	if err != nil {
-		return "", err
-	}
-	fmt.Fprintf(&b, "guest      %s\n", spec)
-	return b.String(), nil
+	return b.String()
 }

@@ -249,7 +249,11 @@ func (m *monitor) exec(l link, in json.RawMessage, fds []int) {
 	r.begin()
 	out, err := json.Marshal(started{ID: e.ID, Created: made})
 	if err == nil {
-		_ = l.send(reply{Out: out}) // the process goes on without who asked for it
+		err = l.send(reply{Out: out})
+	}
+	if err != nil {
+		// Who asked has gone before it knew of a process: nobody would ever end it.
+		_ = m.signal(wire.Signal{ID: e.ID, Number: int(unix.SIGKILL)})
 	}
 	var exit wire.Exit
 	if err := m.vm.conn.Call(context.Background(), wire.OpWait, wire.Target{ID: e.ID}, &exit); err != nil {

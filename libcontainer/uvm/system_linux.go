@@ -172,7 +172,7 @@ func (s *system) Close(ctx context.Context) error {
 	}
 	var err error
 	if s.h.Sandbox != "" {
-		if err = s.ask(opLeave, s.target(), nil); errors.Is(err, libcontainer.ErrNotRunning) || errors.Is(err, os.ErrNotExist) {
+		if err = s.askWithin(closePatience+callWait, opLeave, s.target(), nil); errors.Is(err, libcontainer.ErrNotRunning) || errors.Is(err, os.ErrNotExist) {
 			err = nil // the VM has gone, and it with it
 		}
 	}

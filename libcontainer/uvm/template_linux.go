@@ -253,7 +253,8 @@ func (v *vm) migrated(what string) error {
 	}
 }
 
-// dropOld removes the templates that were made longest ago, beyond a number.
+// dropOld removes the templates that were made longest ago, beyond a number. Their
+// locks stay: somebody may hold one.
 func dropOld(keep string) {
 	entries, err := os.ReadDir(templatesDir)
 	if err != nil {
@@ -284,7 +285,6 @@ func dropOld(keep string) {
 		if err := os.RemoveAll(all[oldest].dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return
 		}
-		_ = os.Remove(all[oldest].dir + ".lock")
 		all = append(all[:oldest], all[oldest+1:]...)
 	}
 }

@@ -27,7 +27,8 @@ const (
 
 // vm is a utility VM that this process has started.
 type vm struct {
-	pid   int // QEMU's
+	pid   int    // QEMU's
+	ours  []link // our ends of its sockets
 	agent socket
 	conn  *wire.Conn
 	qmp   *qmp
@@ -116,13 +117,17 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 		return nil, fmt.Errorf("confine the utility VM: %w", err)
 	}
 	v := &vm{said: &tail{}, gone: make(chan struct{}), changed: make(chan string, 8)}
-	var ours [4]link
-	for i := range ours { // agent, QMP, console, launcher
-		var other link
-		if ours[i], other, err = newLink(); err != nil {
+	defer func() {
+		if err != nil {
+			v.closeSockets()
+		}
+	}()
+	for range 4 { // agent, QMP, console, launcher
+		l, other, err := newLink()
+		if err != nil {
 			return nil, err
 		}
-		theirs = append(theirs, int(other))
+		v.ours, theirs = append(v.ours, l), append(theirs, int(other))
 	}
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
@@ -140,7 +145,7 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 	}
 	inherited := []uintptr{null.Fd(), words.Fd(), words.Fd(),
 		agentFD: uintptr(theirs[1]), filesFD: uintptr(files), qmpFD: uintptr(theirs[2]), consoleFD: uintptr(theirs[3]),
-		stateFD: state.Fd(), stateFD + 1: null.Fd(), launcherFD: uintptr(theirs[4])}
+		stateFD: state.Fd(), launcherFD: uintptr(theirs[4])}
 	for _, tap := range from.taps {
 		inherited = append(inherited, uintptr(tap))
 	}
@@ -152,18 +157,18 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 		return nil, fmt.Errorf("start the utility VM: %w", err)
 	}
 	go func() { _, _ = io.Copy(v.said, mouth); mouth.Close() }()
-	go func() { _, _ = io.Copy(v.said, socket(ours[2])); ours[2].close() }()
+	go func() { _, _ = io.Copy(v.said, socket(v.ours[2])) }()
 	v.pid = pid
 	go func() {
 		_, _ = unix.Wait4(pid, nil, 0, nil)
 		close(v.gone)
 	}()
-	if err := v.become(ours[3], launch{Root: dir, Program: path, Args: m.Arguments(from.kind), Groups: groups}, from.memory); err != nil {
+	if err = v.become(v.ours[3], launch{Root: dir, Program: path, Args: m.Arguments(from.kind), Groups: groups}, from.memory); err != nil {
 		v.kill()
 		return nil, v.failed("start the utility VM", err)
 	}
-	v.agent = socket(ours[0])
-	v.qmp = newQMP(socket(ours[1]), v.happened)
+	v.agent = socket(v.ours[0])
+	v.qmp = newQMP(socket(v.ours[1]), v.happened)
 	v.conn = wire.New(v.agent, func(op string, _ json.RawMessage) (any, error) {
 		return nil, fmt.Errorf("the host answers no %q", op)
 	})
@@ -172,7 +177,6 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 
 // become has the launcher become QEMU, and answers for it where it opens files.
 func (v *vm) become(l link, want launch, memory *os.File) error {
-	defer l.close()
 	if err := l.patience(callWait); err != nil {
 		return err
 	}
@@ -194,7 +198,18 @@ func (v *vm) become(l link, want launch, memory *os.File) error {
 // kill ends QEMU and waits for its end.
 func (v *vm) kill() {
 	_ = unix.Kill(v.pid, unix.SIGKILL) // a child that is not reaped before gone is closed
-	<-v.gone
+	select {
+	case <-v.gone:
+		v.closeSockets() // who reads them has got their end
+	case <-time.After(closePatience): // in the kernel's hands; it ends with our pid namespace
+	}
+}
+
+func (v *vm) closeSockets() {
+	for _, l := range v.ours {
+		l.close()
+	}
+	v.ours = nil
 }
 
 // happened remembers why the VM ends.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -390,5 +389,3 @@ func syncFiles() error {
 	}
 	return nil
 }
-
-var _ io.ReadWriter = port(0)

@@ -23,7 +23,7 @@ func (a *agent) rehearse() error {
 		return err
 	}
 	defer os.RemoveAll(root)
-	number, yes := int64(1<<20), true
+	limit := int64(1 << 20)
 	spec := &specs.Spec{
 		Version: specs.Version, Root: &specs.Root{Path: root, Readonly: true}, Hostname: id,
 		Process: &specs.Process{Args: []string{"/" + id}, Env: []string{"PATH=/bin"}, Cwd: "/", NoNewPrivileges: true,
@@ -33,7 +33,7 @@ func (a *agent) rehearse() error {
 		Linux: &specs.Linux{
 			CgroupsPath:   "/" + id,
 			Namespaces:    []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace}, {Type: specs.MountNamespace}, {Type: specs.CgroupNamespace}},
-			Resources:     &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &number, DisableOOMKiller: nil, CheckBeforeUpdate: &yes}, Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
+			Resources:     &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}, Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}},
 			MaskedPaths:   []string{"/proc/kcore"},
 			ReadonlyPaths: []string{"/proc/sys"},
 			Seccomp: &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86_64},
