@@ -70,7 +70,10 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, stdio libcontai
 		e.Warn("%s", w)
 	}
 	p.id = made.ID
-	return p, sendPidfd(stdio.PidfdSocket, p.Pid())
+	if err := sendPidfd(stdio.PidfdSocket, p.Pid()); err != nil {
+		return nil, errors.Join(err, p.Signal(int(unix.SIGKILL)))
+	}
+	return p, nil
 }
 
 var errNoDescriptors = errors.New("no descriptors can be passed into a utility VM (--preserve-fds, LISTEN_FDS)")

@@ -17,6 +17,8 @@ type handle struct {
 	// Network is the path of the network namespace that the VM is tied to; "": one of
 	// the monitor's own.
 	Network string `json:"network,omitempty"`
+	// NetworkID tells that namespace from another one that the path may lead to later.
+	NetworkID string `json:"networkID,omitempty"`
 	// Sandbox is the state directory of the container whose VM is shared.
 	Sandbox string `json:"sandbox,omitempty"`
 	Pid     int    `json:"pid,omitempty"`   // of the monitor

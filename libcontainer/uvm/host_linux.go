@@ -112,7 +112,11 @@ func (b *birth) plan() error {
 		}
 		return nil
 	}
-	b.system.h.Network = t.network
+	if b.system.h.Network = t.network; t.network != "" {
+		if b.system.h.NetworkID, err = namespaceID(t.network); err != nil {
+			return err
+		}
+	}
 	return b.machine()
 }
 

@@ -58,11 +58,23 @@ func inNetwork(path string, do func() error) error {
 	return <-done
 }
 
+// namespaceID is what the kernel tells a namespace by.
+func namespaceID(path string) (string, error) {
+	var st unix.Stat_t
+	if err := unix.Stat(path, &st); err != nil {
+		return "", fmt.Errorf("linux.namespaces: look at the network namespace %s: %w", path, err)
+	}
+	return fmt.Sprintf("%d:%d", st.Dev, st.Ino), nil
+}
+
 // disconnect takes from the interfaces of a namespace that lives on what tied
 // them to the VM.
 func (h *handle) disconnect() error {
 	if h.Network == "" {
 		return nil // it has gone with the monitor
+	}
+	if is, err := namespaceID(h.Network); err != nil || is != h.NetworkID {
+		return nil //nolint:nilerr // it is gone, and the path leads nowhere or to somebody else's
 	}
 	err := inNetwork(h.Network, func() error {
 		cards, err := network.Scan()
@@ -71,7 +83,7 @@ func (h *handle) disconnect() error {
 		}
 		return err
 	})
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EINVAL) { // it is gone, or no namespace any more
+	if errors.Is(err, fs.ErrNotExist) { // it went meanwhile
 		return nil
 	}
 	if err != nil {
