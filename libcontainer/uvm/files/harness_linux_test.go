@@ -26,6 +26,8 @@ func TestMain(m *testing.M) {
 		playServer()
 	case "mount":
 		playRelay()
+	case "pieces":
+		playPieces()
 	case "inside":
 		os.Exit(m.Run())
 	}
@@ -45,6 +47,32 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, "tests in a mount namespace:", err)
 		os.Exit(1)
 	}
+	os.Exit(0)
+}
+
+// playPieces is a port that carries what passes between descriptors 3 and 4 in
+// pieces. It ends with both directions.
+func playPieces() {
+	near, far := os.NewFile(3, "near"), os.NewFile(4, "far")
+	done := make(chan struct{}, 2)
+	pump := func(to, from *os.File, piece int) {
+		defer func() { done <- struct{}{} }()
+		buf := make([]byte, piece)
+		for {
+			n, err := from.Read(buf)
+			if n > 0 {
+				_, err = to.Write(buf[:n])
+			}
+			if err != nil {
+				_ = unix.Shutdown(int(to.Fd()), unix.SHUT_WR)
+				return
+			}
+		}
+	}
+	go pump(far, near, 1021)
+	go pump(near, far, 4096)
+	<-done
+	<-done
 	os.Exit(0)
 }
 
@@ -107,10 +135,12 @@ func needFuse(t testing.TB) {
 	}
 }
 
-func newRig(t testing.TB) *rig { return newRigOver(t, socketpair) }
+func newRig(t testing.TB) *rig {
+	return newRigOver(t, func(g *rig) (*os.File, *os.File) { return socketpair(g.t) })
+}
 
 // newRigOver has the messages pass between the two ends which connect returns.
-func newRigOver(t testing.TB, connect func(testing.TB) (*os.File, *os.File)) *rig {
+func newRigOver(t testing.TB, connect func(*rig) (*os.File, *os.File)) *rig {
 	t.Helper()
 	needFuse(t)
 	dir := t.TempDir()
@@ -125,7 +155,7 @@ func newRigOver(t testing.TB, connect func(testing.TB) (*os.File, *os.File)) *ri
 			t.Fatal(err)
 		}
 	}
-	ours, theirs := connect(t)
+	ours, theirs := connect(g)
 	root, err := os.OpenFile(g.host, unix.O_PATH|unix.O_DIRECTORY, 0)
 	if err != nil {
 		t.Fatal(err)

@@ -155,25 +155,13 @@ func TestServerGone(t *testing.T) {
 // TestPieces carries the messages in pieces of a page and less, as a virtio port
 // does.
 func TestPieces(t *testing.T) {
-	g := newRigOver(t, func(t testing.TB) (*os.File, *os.File) {
+	g := newRigOver(t, func(g *rig) (*os.File, *os.File) {
 		guest, near := socketpair(t)
 		far, host := socketpair(t)
-		pump := func(to, from *os.File, piece int) {
-			buf := make([]byte, piece)
-			for {
-				n, err := from.Read(buf)
-				if n > 0 {
-					_, err = to.Write(buf[:n])
-				}
-				if err != nil {
-					_ = unix.Shutdown(int(to.Fd()), unix.SHUT_WR)
-					return
-				}
-			}
-		}
-		go pump(far, near, 1021)
-		go pump(near, far, 4096)
-		t.Cleanup(func() { near.Close(); far.Close() })
+		port, _ := g.play("pieces", near, far)
+		near.Close()
+		far.Close()
+		t.Cleanup(func() { g.ends(port, "port") })
 		return guest, host
 	})
 	content := randomBytes(4, 5<<20+1)
