@@ -27,8 +27,9 @@ all: build
 build: ## bin/wrun, one static binary
 	$(BUILD) -o bin/wrun .
 
-uvm: build ## bin/uvm, the boot image of utility VMs, of Debian's cloud kernel and wrun itself
-	$(GO) run ./libcontainer/uvm/image/make -wrun bin/wrun -o bin/uvm
+uvm: build ## bin/uvm, the boot image of utility VMs, of Debian's cloud kernel and wrun's agent
+	GOARCH=amd64 $(BUILD) -o bin/agent ./libcontainer/uvm/guest/agent
+	$(GO) run ./libcontainer/uvm/image/make -init bin/agent -o bin/uvm
 
 windows: ## bin/windows-amd64/wrun.exe, and for arm64; their resources are in the rsrc_windows_*.syso
 	@set -e; for arch in amd64 arm64; do \

@@ -51,6 +51,9 @@ type container struct {
 	system libcontainer.System
 }
 
+// TemplateOperand has the agent prepare a VM that becomes a template.
+const TemplateOperand = "template"
+
 // Main is the life of the VM's first process. It returns only when the VM could
 // not be made work; then the kernel panics, which the host sees.
 func Main(template bool) error {
@@ -65,7 +68,7 @@ func Main(template bool) error {
 		fd, err = openPort(AgentPort)
 	}
 	if err == nil {
-		a.files, err = startFilesRelay()
+		a.files, err = prepareFiles()
 	}
 	if err != nil {
 		complain(err)
