@@ -135,6 +135,12 @@ func (c confinement) enter() error {
 		{"mount cgroups", func() error { return cgroups.Mount(c.Cgroups) }},
 		{"mount the private folder", func() error { return syscall.Mount("tmpfs", c.Private, "tmpfs", 0, "mode=755") }},
 		{"fill the private folder", c.fill},
+		{"a /run of its own", func() error { return syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755") }},
+		// One of the suite's hooks writes below the working directory of the
+		// runtime under test, whatever that is.
+		{"keep the machine's files", func() error {
+			return syscall.Mount("", "/", "", syscall.MS_REMOUNT|syscall.MS_BIND|syscall.MS_RDONLY, "")
+		}},
 		// The suite's mounts are slaves or shared ones of its own making.
 		{"share mounts among themselves", func() error { return syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, "") }},
 	}
