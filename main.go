@@ -237,7 +237,6 @@ func (in *invocation) runtime(c *cli.Context) (*libcontainer.Runtime, error) {
 		SystemdCgroup: c.Bool("systemd-cgroup"),
 		Rootless:      rootless == "true" || rootless == "auto" && os.Geteuid() > 0,
 		Owner:         c.String("owner"),
-		MustExist:     c.IsSet("root"),
 	}
 	if in.log.debugging {
 		rt.Debug = func(format string, args ...any) { in.log.debug(fmt.Sprintf(format, args...)) }

@@ -111,6 +111,13 @@ type Meter interface {
 	Stats(ctx context.Context) (any, error)
 }
 
+// OOMWatcher tells of processes that the kernel killed for want of memory.
+type OOMWatcher interface {
+	// WatchOOM calls oom at each of them until ctx ends or the container is no
+	// more; neither is an error.
+	WatchOOM(ctx context.Context, oom func()) error
+}
+
 // HookRunner runs a hook inside the container's namespaces, as config.md asks
 // for startContainer.
 type HookRunner interface {

@@ -30,7 +30,6 @@ type Runtime struct {
 	SystemdCgroup bool
 	Rootless      bool
 	Owner         string // who makes containers, for hosts whose service shows that
-	MustExist     bool   // a Root that is not there is an error of List
 
 	Debug func(format string, args ...any) // nil, or for what only --debug shows
 }

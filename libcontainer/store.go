@@ -175,7 +175,7 @@ func (r *Runtime) ids() ([]string, error) {
 		return nil, err
 	}
 	entries, err := os.ReadDir(r.Root)
-	if errors.Is(err, fs.ErrNotExist) && !r.MustExist {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {

@@ -220,6 +220,12 @@ func (b *builder) masked(paths []string) {
 		b.call(why, "openat2", b.root, Str(strings.TrimSuffix(p, "/")+"/."), inside(oPath, 0), Int(sizeofHow)).Save = s
 		first := b.here() - 1
 		t := b.save(why, "open_tree", empty, Str(""), Flags(openTreeClone|oCloexec|atEmptyPath))
+		clone := &b.plan.Steps[b.here()-1]
+		clone.Skip = 1
+		// Before Linux 6.15 what is mounted nowhere cannot be cloned: the first
+		// directory gets the tmpfs itself.
+		clone.Rescue = []Rescue{{Errno: eINVAL}}
+		b.call(why, callLet, empty).Save = t
 		b.attach(why, t, s)
 		dirEnd := b.here() - 1
 		b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOTDIR, Skip: b.skipFrom(first)}}

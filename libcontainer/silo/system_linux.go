@@ -317,4 +317,6 @@ func (s *system) Update(_ context.Context, r *specs.LinuxResources) error {
 	return s.h.Group.Update(r, nil)
 }
 
+func (s *system) WatchOOM(ctx context.Context, oom func()) error { return s.h.Group.WatchOOM(ctx, oom) }
+
 func (s *system) Stats(context.Context) (any, error) { return s.h.Group.Stats() }
