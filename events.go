@@ -59,18 +59,53 @@ func printStats(ctx context.Context, rt *libcontainer.Runtime, id string, w io.W
 }
 
 // streamStats ends without an error when the container stops or is deleted
-// after the first line.
+// after the first line. Between the lines it tells of processes killed for want
+// of memory, where the host tells.
 func streamStats(ctx context.Context, rt *libcontainer.Runtime, id string, w io.Writer, interval time.Duration) error {
+	if err := printStats(ctx, rt, id, w); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	oom, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- rt.WatchOOM(ctx, id, func() {
+			select {
+			case oom <- struct{}{}:
+			case <-ctx.Done():
+			}
+		})
+	}()
+	defer func() {
+		cancel()
+		if ended != nil {
+			<-ended
+		}
+	}()
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
-	for first := true; ; first = false {
-		if err := printStats(ctx, rt, id, w); err != nil {
-			if !first && gone(ctx, rt, id) {
+	for {
+		var err error
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-oom:
+			err = json.NewEncoder(w).Encode(event{Type: "oom", ID: id})
+		case err = <-ended:
+			ended = nil
+			if errors.Is(err, libcontainer.ErrUnsupported) {
+				err = nil
+			} else if err == nil && gone(ctx, rt, id) {
+				return nil
+			}
+		case <-tick.C:
+			err = printStats(ctx, rt, id, w)
+		}
+		if err != nil {
+			if gone(ctx, rt, id) {
 				return nil
 			}
 			return err
 		}
-		<-tick.C
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	"wrun/libcontainer"
 	"wrun/libcontainer/silo"
+	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/uvm"
 )
 
@@ -21,6 +22,12 @@ func hostFor(i libcontainer.Isolation) (libcontainer.Host, error) {
 		return uvm.New(), nil
 	}
 	return silo.New(), nil
+}
+
+// unifiedCgroups tells whether this machine has cgroup v2 alone.
+func unifiedCgroups() bool {
+	layout, err := cgroup.Detect()
+	return err != nil || layout.Pure()
 }
 
 // defaultIsolation is what a container runs in unless it is told.
@@ -57,7 +64,7 @@ func addHostFeatures(f *features.Features) {
 		Apparmor:        &features.Apparmor{Enabled: &no},
 		Selinux:         &features.Selinux{Enabled: &no},
 		IntelRdt:        &features.IntelRdt{Enabled: &no, Schemata: &no, Monitoring: &no},
-		MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &no}},
+		MountExtensions: &features.MountExtensions{IDMap: &features.IDMap{Enabled: &yes}},
 		NetDevices:      &features.NetDevices{Enabled: &no},
 	}
 }

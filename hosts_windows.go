@@ -31,6 +31,9 @@ func defaultRoot() string {
 	return filepath.Join(dir, "wrun")
 }
 
+// unifiedCgroups is what a Linux container finds in a utility VM of wrun's.
+func unifiedCgroups() bool { return true }
+
 // defaultIsolation is what this Windows runs a container in unless it is told:
 // "process" on Server, "hyperv" on client, as Docker has it.
 func defaultIsolation() string { return winver.DefaultIsolation(hcs.Version()) }

@@ -230,14 +230,18 @@ func (in *invocation) runtime(c *cli.Context) (*libcontainer.Runtime, error) {
 		return nil, fmt.Errorf("state root: %w", err)
 	}
 	rootless := c.String("rootless")
-	return &libcontainer.Runtime{
+	rt := &libcontainer.Runtime{
 		Root:          root,
 		Hosts:         hostFor,
 		Warn:          in.log.warn,
 		SystemdCgroup: c.Bool("systemd-cgroup"),
 		Rootless:      rootless == "true" || rootless == "auto" && os.Geteuid() > 0,
 		Owner:         c.String("owner"),
-	}, nil
+	}
+	if in.log.debugging {
+		rt.Debug = func(format string, args ...any) { in.log.debug(fmt.Sprintf(format, args...)) }
+	}
+	return rt, nil
 }
 
 // usageError replaces cli/v2's habit of printing the help on stdout.

@@ -74,8 +74,12 @@ func linuxTemplate(hyperv, rootless bool) (*bundleConfig, error) {
 	}
 	g.AddMount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup",
 		Options: []string{"nosuid", "noexec", "nodev", "relatime", "ro"}})
-	if err := g.AddOrReplaceLinuxNamespace("cgroup", ""); err != nil {
-		return nil, err
+	if hyperv || unifiedCgroups() {
+		// As runc does it: on v1 the container shows its place in the machine's
+		// hierarchies, which tools there have always read.
+		if err := g.AddOrReplaceLinuxNamespace("cgroup", ""); err != nil {
+			return nil, err
+		}
 	}
 	if rootless {
 		if err := makeRootless(&g); err != nil {

@@ -27,7 +27,10 @@ func (r *Runtime) Kill(ctx context.Context, id, signal string, all bool) error {
 		op = opKillAll
 	}
 	if err := c.allow(op); err != nil {
-		return err
+		if !c.survived(ctx, signal, err) {
+			return err
+		}
+		all = true
 	}
 	if c.sys == nil {
 		return nil // stopped, and all of nothing is nothing
@@ -37,6 +40,20 @@ func (r *Runtime) Kill(ctx context.Context, id, signal string, all bool) error {
 		return nil
 	}
 	return err
+}
+
+// survived tells of a container that is stopped, because its first process has
+// ended, while others of it live on: it had no pid namespace of its own. KILL
+// is for them too, as with runc.
+func (c *container) survived(ctx context.Context, signal string, refused error) bool {
+	if c.sys == nil || c.facts.Isolation.OS != "linux" || !errors.Is(refused, ErrNotRunning) || c.status != specs.StateStopped {
+		return false
+	}
+	if sig, err := linuxSignal(signal); err != nil || sig != sigKill {
+		return false
+	}
+	left, err := c.sys.Processes(ctx)
+	return err == nil && len(left) > 0
 }
 
 // Pause freezes every process of the container.

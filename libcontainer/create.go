@@ -59,6 +59,7 @@ func (r *Runtime) prepare(id string, o CreateOptions) (*Config, *bundle.Bundle, 
 		VMTemplate:    o.VMTemplate,
 		VM:            o.VM,
 		Warn:          r.warn,
+		Debug:         r.Debug,
 	}, b, nil
 }
 

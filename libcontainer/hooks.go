@@ -153,8 +153,18 @@ func (c *container) startHooks(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("running startContainer hooks: %w", ErrUnsupported)
 	}
+	run := runner.RunHook
+	if full, ok := c.sys.(StartHookRunner); ok {
+		spec, err := c.config()
+		if err != nil {
+			return err
+		}
+		run = func(ctx context.Context, h specs.Hook, state []byte) error {
+			return full.RunStartHook(ctx, h, spec, state)
+		}
+	}
 	state := c.facts.hookState(specs.StateCreated, pidInside(c.sys.Pid()))
-	return runHooks(ctx, "startContainer", h.StartContainer, state, runner.RunHook)
+	return runHooks(ctx, "startContainer", h.StartContainer, state, run)
 }
 
 func (c *container) poststart(ctx context.Context) error {

@@ -111,10 +111,23 @@ type Meter interface {
 	Stats(ctx context.Context) (any, error)
 }
 
+// OOMWatcher tells of processes that the kernel killed for want of memory.
+type OOMWatcher interface {
+	// WatchOOM calls oom at each of them until ctx ends or the container is no
+	// more; neither is an error.
+	WatchOOM(ctx context.Context, oom func()) error
+}
+
 // HookRunner runs a hook inside the container's namespaces, as config.md asks
 // for startContainer.
 type HookRunner interface {
 	RunHook(ctx context.Context, h specs.Hook, state []byte) error
+}
+
+// StartHookRunner is a HookRunner that gives a startContainer hook what the
+// container's process would hand on; spec is the container's.
+type StartHookRunner interface {
+	RunStartHook(ctx context.Context, h specs.Hook, spec *specs.Spec, state []byte) error
 }
 
 // Process is one process started by Exec.
@@ -171,6 +184,8 @@ type Config struct {
 	Namespaces func(ctx context.Context, pid int, inside RunHook) error
 	// Warn tells the operator of something that was asked for and left out.
 	Warn func(format string, args ...any)
+	// Debug is nil, or tells what only --debug shows.
+	Debug func(format string, args ...any)
 	// Private are descriptors of this process that no process of the container
 	// may keep open, not even before its exec: the container's lock is among
 	// them, which must end with a killed wrun.
@@ -204,4 +219,6 @@ type Exec struct {
 	Detach     bool   // the caller does not stay with the process
 	MonitorLog string // as in Config, of the monitor of a detached process
 	Warn       func(format string, args ...any)
+	Debug      func(format string, args ...any) // as in Config
+	State      func() *specs.State              // the container's; may be nil
 }

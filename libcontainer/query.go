@@ -139,3 +139,21 @@ func (r *Runtime) Stats(ctx context.Context, id string) (any, error) {
 	}
 	return m.Stats(ctx)
 }
+
+// WatchOOM calls oom each time a process of container id is killed for want of
+// memory, until ctx ends or the container is no more. ErrUnsupported where the
+// host does not tell.
+func (r *Runtime) WatchOOM(ctx context.Context, id string, oom func()) error {
+	c, err := r.find(ctx, id)
+	if err != nil {
+		return err
+	}
+	if err := c.allow(opStats); err != nil {
+		return err
+	}
+	w, ok := c.sys.(OOMWatcher)
+	if !ok {
+		return ErrUnsupported
+	}
+	return w.WatchOOM(ctx, oom)
+}

@@ -30,6 +30,8 @@ type Runtime struct {
 	SystemdCgroup bool
 	Rootless      bool
 	Owner         string // who makes containers, for hosts whose service shows that
+
+	Debug func(format string, args ...any) // nil, or for what only --debug shows
 }
 
 // CreateOptions are the choices a caller has beside the bundle.

@@ -305,13 +305,22 @@ func (c *checker) intelRdt(r *specs.LinuxIntelRdt) {
 
 func (c *checker) memoryPolicy(m *specs.LinuxMemoryPolicy) {
 	const at, clause = "linux.memoryPolicy.", "config-linux.md, Memory policy"
-	oneOf(c, at+"mode", m.Mode, clause, "MPOL_DEFAULT MPOL_BIND MPOL_INTERLEAVE MPOL_WEIGHTED_INTERLEAVE MPOL_PREFERRED MPOL_PREFERRED_MANY MPOL_LOCAL")
-	c.cpuList(at+"nodes", m.Nodes, clause)
+	// The texts about what is wrong are runc's, the rest says what is right.
+	if !listedIn(memoryModes, string(m.Mode)) {
+		c.bad(at+"mode", quote(m.Mode), "is an invalid memory policy mode", clause, "use one of "+strings.ReplaceAll(memoryModes, " ", ", "))
+	}
+	count := 0
+	if m.Nodes != "" {
+		var ok bool
+		if count, ok = countNumbers(m.Nodes); !ok {
+			c.bad(at+"nodes", quote(m.Nodes), "has an invalid memory policy node or is no list", clause, `such as "0-3,7"`)
+		}
+	}
 	// set_mempolicy(2) names the modes that need nodes and those that have none.
 	switch m.Mode {
 	case specs.MpolDefault, specs.MpolLocal:
 		if m.Nodes != "" {
-			c.bad(at+"nodes", quote(m.Nodes), "is not allowed with mode "+string(m.Mode), clause, "leave nodes out")
+			c.bad(at+"nodes", quote(m.Nodes), "is not allowed: mode requires 0 nodes but got "+strconv.Itoa(count), clause, "leave nodes out with "+string(m.Mode))
 		}
 	case specs.MpolBind, specs.MpolInterleave, specs.MpolWeightedInterleave, specs.MpolPreferredMany:
 		if m.Nodes == "" {
@@ -320,11 +329,39 @@ func (c *checker) memoryPolicy(m *specs.LinuxMemoryPolicy) {
 	}
 	var static, relative bool
 	for i, f := range m.Flags {
-		oneOf(c, index(at+"flags", i, ""), f, clause, "MPOL_F_NUMA_BALANCING MPOL_F_RELATIVE_NODES MPOL_F_STATIC_NODES")
+		if !listedIn(memoryFlags, string(f)) {
+			c.bad(index(at+"flags", i, ""), quote(f), "is an invalid memory policy flag", clause, "use one of "+strings.ReplaceAll(memoryFlags, " ", ", "))
+		}
 		static = static || f == specs.MpolFStaticNodes
 		relative = relative || f == specs.MpolFRelativeNodes
 	}
 	if static && relative {
 		c.bad(at+"flags", "", "has both MPOL_F_STATIC_NODES and MPOL_F_RELATIVE_NODES", clause, "set_mempolicy(2) takes one")
 	}
+}
+
+const (
+	memoryModes = "MPOL_DEFAULT MPOL_BIND MPOL_INTERLEAVE MPOL_WEIGHTED_INTERLEAVE MPOL_PREFERRED MPOL_PREFERRED_MANY MPOL_LOCAL"
+	memoryFlags = "MPOL_F_NUMA_BALANCING MPOL_F_RELATIVE_NODES MPOL_F_STATIC_NODES"
+)
+
+// maxNodes is more than any kernel's MAX_NUMNODES.
+const maxNodes = 1024
+
+// countNumbers counts what a list such as "0-3,7" names; false if it is none,
+// or names a number that no node has.
+func countNumbers(list string) (n int, ok bool) {
+	for part := range strings.SplitSeq(list, ",") {
+		first, last, isRange := strings.Cut(strings.TrimSpace(part), "-")
+		if !isRange {
+			last = first
+		}
+		a, err := strconv.ParseUint(first, 10, 32)
+		z, err2 := strconv.ParseUint(last, 10, 32)
+		if err != nil || err2 != nil || z < a || z >= maxNodes {
+			return 0, false
+		}
+		n += int(z - a + 1)
+	}
+	return n, true
 }

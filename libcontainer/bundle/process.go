@@ -146,7 +146,9 @@ func (c *checker) linuxProcess(at string, p *specs.Process) {
 		if io.Priority < 0 || io.Priority > 7 {
 			c.bad(join(at, "ioPriority.priority"), strconv.Itoa(io.Priority), "is not between 0 and 7", clause, "")
 		}
-		c.need(join(at, "ioPriority.priority"), clause)
+		if io.Class != specs.IOPRIO_CLASS_IDLE { // it has none, ioprio_set(2)
+			c.need(join(at, "ioPriority.priority"), clause)
+		}
 	}
 	if a := p.ExecCPUAffinity; a != nil {
 		c.cpuList(join(at, "execCPUAffinity.initial"), a.Initial, clause)

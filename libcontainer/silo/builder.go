@@ -6,6 +6,8 @@ import "path"
 type builder struct {
 	plan *Plan
 	root Slot // descriptor of the container's root mount
+	// readonlyDev is set when /dev is to become read-only once it is filled.
+	readonlyDev string
 	// owned: the child has descriptors of its own and is in its cgroup.
 	owned bool
 }
@@ -48,13 +50,20 @@ func inside(flags, resolve uint64) How {
 // element becomes a directory or, with file, an empty regular file.
 func (b *builder) target(why, dst string, file bool, resolve uint64) Slot {
 	s := b.slot()
+	b.reach(why, s, dst, file, resolve)
+	return s
+}
+
+// into is target for a register that more than one way leads to.
+func (b *builder) into(why string, s Slot, dst string, file bool) { b.reach(why, s, dst, file, 0) }
+
+func (b *builder) reach(why string, s Slot, dst string, file bool, resolve uint64) {
 	b.open(why, s, dst, resolve)
 	first := b.here() - 1
 	b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOENT}}
 	b.make(why, dst, file)
 	b.open(why, s, dst, resolve)
 	b.plan.Steps[first].Skip = b.skipFrom(first)
-	return s
 }
 
 // open opens a path inside the root, to be used as a place only.

@@ -14,6 +14,8 @@ func callNumber(name string) (uintptr, bool) {
 		return numberFork, true
 	case callProceed:
 		return numberProceed, true
+	case callTell:
+		return numberTell, true
 	case "capset":
 		return unix.SYS_CAPSET, true
 	case "chdir":
@@ -32,6 +34,10 @@ func callNumber(name string) (uintptr, bool) {
 		return unix.SYS_FACCESSAT2, true
 	case "fchdir":
 		return unix.SYS_FCHDIR, true
+	case "fchmod":
+		return unix.SYS_FCHMOD, true
+	case "fchmodat":
+		return unix.SYS_FCHMODAT, true
 	case "fchown":
 		return unix.SYS_FCHOWN, true
 	case "fchownat":
@@ -76,10 +82,20 @@ func callNumber(name string) (uintptr, bool) {
 		return unix.SYS_PRLIMIT64, true
 	case "read":
 		return unix.SYS_READ, true
+	case "recvmsg":
+		return unix.SYS_RECVMSG, true
+	case "sched_setaffinity":
+		return unix.SYS_SCHED_SETAFFINITY, true
+	case "sched_setattr":
+		return unix.SYS_SCHED_SETATTR, true
 	case "seccomp":
 		return unix.SYS_SECCOMP, true
+	case "sendfile":
+		return unix.SYS_SENDFILE, true
 	case "sendmsg":
 		return unix.SYS_SENDMSG, true
+	case "set_mempolicy":
+		return unix.SYS_SET_MEMPOLICY, true
 	case "setdomainname":
 		return unix.SYS_SETDOMAINNAME, true
 	case "setgroups":
@@ -92,10 +108,10 @@ func callNumber(name string) (uintptr, bool) {
 		return unix.SYS_SETRESGID, true
 	case "setresuid":
 		return unix.SYS_SETRESUID, true
-	case "setsockopt":
-		return unix.SYS_SETSOCKOPT, true
 	case "setsid":
 		return unix.SYS_SETSID, true
+	case "setsockopt":
+		return unix.SYS_SETSOCKOPT, true
 	case "socket":
 		return unix.SYS_SOCKET, true
 	case "symlinkat":
@@ -108,6 +124,8 @@ func callNumber(name string) (uintptr, bool) {
 		return unix.SYS_UNLINKAT, true
 	case "unshare":
 		return unix.SYS_UNSHARE, true
+	case "utimensat":
+		return unix.SYS_UTIMENSAT, true
 	case "write":
 		return unix.SYS_WRITE, true
 	}

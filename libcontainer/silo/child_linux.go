@@ -73,7 +73,7 @@ func (c *child) next(ctx context.Context) (code, value uint32, ok bool, err erro
 // afterFork tells whether only a child that the plan has forked says this.
 func (p *Plan) afterFork(code uint32) bool {
 	step := uint64(code) < uint64(len(p.Steps)) // it failed
-	if !step && code != codeReady && code != codeHooks && code != codeStub {
+	if !step && code != codeReady && code != codeHooks && code != codeStub && code != codeSource && code != codeNotify {
 		return false
 	}
 	for i := range p.Steps {

@@ -31,7 +31,11 @@ type Input struct {
 	Streams       [3]bool // which of the standard streams are not wrun's own
 	Waits         bool    // the child is cloned before the plan is known
 	Direct        bool    // no start gate: the program runs as soon as the parent has saved its facts
+	Visits        bool    // an exec or hook: no gate either
 	DenySetgroups bool    // the user namespace has setgroups(2) denied
+
+	Affinity *specs.CPUAffinity // of an exec
+	Dir      string             // of a hook inside the namespaces
 }
 
 // Facts is what a Plan has to know of the machine. The runner fills it in;
@@ -42,11 +46,15 @@ type Facts struct {
 	Tasks      int            // cgroup v1: tasks files opened for the child
 	Born       bool           // cgroup v2: the child is born into a directory
 	Cgroups    []cgroup.Mount // what a mount of type cgroup shows
+	Privileged bool           // wrun is root
 	NotDir     map[string]bool
-	Resolved   map[string]string // mount destinations whose symlinks dangle → where they point
-	Filled     map[string]bool   // destinations of tmpcopyup that have something to copy
-	RootParent string            // mount point above the root file system
-	OpenFiles  Limit             // RLIMIT_NOFILE of wrun's caller
+	Unseen     map[string]bool    // sources that an earlier mount brings
+	Locked     map[string]uint64  // attributes of sources that a user namespace may not take away
+	Resolved   map[string]string  // mount destinations whose symlinks dangle → where they point
+	Covered    map[string]uint64  // mode of the directory that a tmpfs is mounted on
+	CopyUp     map[string][]Entry // destinations of tmpcopyup and what is there to copy
+	RootParent string             // mount point above the root file system
+	OpenFiles  Limit              // RLIMIT_NOFILE of wrun's caller
 	AppArmor   bool
 }
 
@@ -56,7 +64,7 @@ type Limit struct{ Soft, Hard uint64 }
 // TypicalFacts is a machine with cgroup v2 and all capabilities.
 func TypicalFacts() Facts {
 	return Facts{
-		Grantable: 1<<len(capabilityNames) - 1, Unified: true, Born: true,
+		Grantable: 1<<len(capabilityNames) - 1, Privileged: true, Unified: true, Born: true,
 		Cgroups: []cgroup.Mount{{Type: "cgroup2", Source: "/sys/fs/cgroup"}},
 	}
 }
@@ -88,6 +96,8 @@ func (in *Input) isNew(kind specs.LinuxNamespaceType) bool {
 	n := in.namespace(kind)
 	return n != nil && n.Path == ""
 }
+
+func (in *Input) gated() bool { return !in.Direct && !in.Visits }
 
 // JoinFile is the name under which a Plan expects the descriptor of a
 // namespace that is joined by path.
@@ -128,6 +138,9 @@ func Compile(in *Input) (*Plan, error) {
 		slave = b.terminal(p)
 		b.console(slave)
 	}
+	if b.readonlyDev != "" {
+		b.setattr(b.readonlyDev+": read-only now that it is filled", b.save("", "openat2", b.root, Str("/dev"), inside(oPath, 0), Int(sizeofHow)), 0, attrRdonly, 0, 0)
+	}
 	cwd := b.target("process.cwd "+p.Cwd, p.Cwd, false, 0)
 	if in.Hooks {
 		b.talk("prestart, createRuntime and createContainer hooks", codeHooks)
@@ -144,7 +157,9 @@ func Compile(in *Input) (*Plan, error) {
 		b.stdio(slave)
 	}
 	b.label(in, p)
-	b.scheduling(p, in.linux())
+	if err := b.scheduling(p, in.linux()); err != nil {
+		return nil, err
+	}
 	if err := b.become(in, p, cred, in.Filter); err != nil {
 		return nil, err
 	}
@@ -152,6 +167,7 @@ func Compile(in *Input) (*Plan, error) {
 	if in.Spec.Process != nil {
 		program = b.program(p)
 	}
+	b.listen(in, p, cred)
 	b.gate(in)
 	b.execute(in, p, cred, in.Filter, program)
 	return b.plan, nil
@@ -166,9 +182,7 @@ func unbuilt(in *Input) error {
 		what  string
 	}{
 		{l.IntelRdt != nil, "linux.intelRdt"},
-		{l.MemoryPolicy != nil, "linux.memoryPolicy"},
 		{len(l.NetDevices) > 0, "linux.netDevices"},
-		{in.Filter != nil && in.Filter.Notify, "linux.seccomp: SCMP_ACT_NOTIFY"},
 	} {
 		if x.asked {
 			return fmt.Errorf("%s is not built yet", x.what)

@@ -114,4 +114,6 @@ const (
 	codeBorn    uint32 = 0xfffffffa
 	codeApart   uint32 = 0xfffffff9 // it has a table of descriptors of its own
 	codeOffsets uint32 = 0xfffffff8 // it has made a time namespace
+	codeSource  uint32 = 0xfffffff7 // value: index of the mount that the parent is to make
+	codeNotify  uint32 = 0xfffffff6 // value: descriptor of the seccomp listener
 )

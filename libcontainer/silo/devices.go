@@ -45,8 +45,7 @@ func ownDev(mounts []specs.Mount) bool {
 		if path.Clean(mounts[i].Destination) != "/dev" {
 			continue
 		}
-		o, err := parseOptions(mounts[i].Options)
-		own = err == nil && !o.bind && mounts[i].Type != "bind"
+		own = !optionsOf(&mounts[i]).bind
 	}
 	return own
 }

@@ -64,6 +64,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	if err != nil {
 		return nil, err
 	}
+	v.state = e.State
 	if err := v.accompany(ctx, child, e.Spec, io); err != nil {
 		child.kill()
 		return nil, err
@@ -84,6 +85,7 @@ type visit struct {
 	opened []int
 	into   int
 	env    []string
+	state  func() *specs.State // the container's, for a seccomp agent; may be nil
 
 	talking bool // the conversation's ends are still ours to close
 }
@@ -203,6 +205,14 @@ func (v *visit) accompany(ctx context.Context, c *child, p *specs.Process, io li
 			return nil
 		case said && code == codeFork:
 			err = c.adopt(int(value))
+		case said && code == codeNotify:
+			state := &specs.State{Version: specs.Version, Status: specs.StateRunning}
+			if v.state != nil {
+				state = v.state()
+			}
+			if err = sendListener(c, int(value), v.in.linux().Seccomp, state); err == nil {
+				err = c.ack()
+			}
 		case said && code == codeReady:
 			ready = true
 			if p != nil && p.OOMScoreAdj != nil {
@@ -231,22 +241,51 @@ func (v *visit) accompany(ctx context.Context, c *child, p *specs.Process, io li
 // they exist, the paths still the host's.
 func (s *system) insideHook(in *Input) libcontainer.RunHook {
 	return func(ctx context.Context, h specs.Hook, state []byte) error {
-		return s.runHook(ctx, in.Spec, h, state)
+		// The directory is runc's: hooks name files of the image relative to it.
+		return s.runHook(ctx, &Input{Spec: &specs.Spec{Linux: &specs.Linux{Namespaces: in.linux().Namespaces}}, Env: h.Env, Dir: in.Spec.Root.Path}, h, state)
 	}
 }
 
 // RunHook runs a startContainer hook.
 func (s *system) RunHook(ctx context.Context, h specs.Hook, state []byte) error {
+	return s.runHook(ctx, &Input{Spec: s.ownNamespaces(), Env: h.Env}, h, state)
+}
+
+// RunStartHook runs a startContainer hook with what it has of the container's
+// process: the seccomp filter and, without an environment of its own, that of
+// the process. So it is with runc, whose first process runs these hooks.
+func (s *system) RunStartHook(ctx context.Context, h specs.Hook, container *specs.Spec, state []byte) error {
+	in := &Input{Spec: s.ownNamespaces(), Env: h.Env}
+	if container.Linux != nil {
+		in.Spec.Linux.Seccomp = container.Linux.Seccomp
+	}
+	var err error
+	if in.Filter, _, err = seccomp.Compile(in.linux().Seccomp, runtime.GOARCH); err != nil {
+		return err
+	}
+	if len(h.Env) == 0 && container.Process != nil {
+		root, err := unix.Open("/proc/"+strconv.Itoa(s.h.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("open the container's root: %w", err)
+		}
+		in.Env = withHome(container.Process, root)
+		unix.Close(root)
+	}
+	return s.runHook(ctx, in, h, state)
+}
+
+// ownNamespaces is a Spec that says no more than what namespaces there are.
+func (s *system) ownNamespaces() *specs.Spec {
 	spec := &specs.Spec{Linux: &specs.Linux{}}
 	for _, n := range s.h.Namespaces {
 		spec.Linux.Namespaces = append(spec.Linux.Namespaces, specs.LinuxNamespace{Type: n})
 	}
-	return s.runHook(ctx, spec, h, state)
+	return spec
 }
 
 // runHook executes a hook with the state on its standard input and its output
 // collected for the error.
-func (s *system) runHook(ctx context.Context, spec *specs.Spec, h specs.Hook, state []byte) error {
+func (s *system) runHook(ctx context.Context, in *Input, h specs.Hook, state []byte) error {
 	// In memory: a named file would stay behind a killed wrun.
 	out, err := memoryFile("hook output", nil)
 	if err != nil {
@@ -258,7 +297,6 @@ func (s *system) runHook(ctx context.Context, spec *specs.Spec, h specs.Hook, st
 		return err
 	}
 	defer stdin.Close()
-	in := &Input{Spec: spec, Env: h.Env}
 	v, err := s.visit(in, libcontainer.Stdio{In: stdin, Out: out, Err: out}, nil)
 	if err != nil {
 		return err
@@ -287,7 +325,11 @@ func (s *system) runHook(ctx context.Context, spec *specs.Spec, h specs.Hook, st
 	if code != 0 {
 		text := make([]byte, 4096)
 		n, _ := out.ReadAt(text, 0)
-		return fmt.Errorf("exit status %d, output: %s", code, bytes.TrimSpace(text[:n]))
+		how := "exit status " + strconv.Itoa(code)
+		if child.end.status.Signaled() {
+			how = "signal: " + child.end.status.Signal().String()
+		}
+		return fmt.Errorf("%s, output: %s", how, bytes.TrimSpace(text[:n]))
 	}
 	return nil
 }

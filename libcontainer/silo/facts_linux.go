@@ -3,7 +3,6 @@ package silo
 import (
 	"bytes"
 	"fmt"
-	"io"
 	"os"
 	"path"
 	"slices"
@@ -30,11 +29,8 @@ func gather(c *libcontainer.Config, in *Input) error {
 		return fmt.Errorf("open root.path %s: %w", in.Spec.Root.Path, err)
 	}
 	defer unix.Close(root)
-	if err := f.mountSources(in); err != nil {
-		return err
-	}
-	f.danglingTargets(root, in.Spec.Mounts)
-	if err := f.filledTargets(root, in.Spec.Mounts); err != nil {
+	f.Privileged = unix.Geteuid() == 0
+	if err := f.mounts(root, in); err != nil {
 		return err
 	}
 	if err := devicesFit(root, in); err != nil {
@@ -80,33 +76,6 @@ func callersOpenFiles() Limit {
 func appArmor() bool {
 	b, err := os.ReadFile("/sys/module/apparmor/parameters/enabled")
 	return err == nil && bytes.HasPrefix(b, []byte("Y"))
-}
-
-// mountSources looks which sources of bind mounts are files, and reports the
-// ones that are missing while the error can still name them plainly.
-func (f *Facts) mountSources(in *Input) error {
-	for i := range in.Spec.Mounts {
-		m := &in.Spec.Mounts[i]
-		o, err := parseOptions(m.Options)
-		if err != nil || !o.bind && m.Type != "bind" || o.flags&msRemount != 0 {
-			continue
-		}
-		source := m.Source
-		if !path.IsAbs(source) {
-			source = path.Join(in.Bundle, source)
-		}
-		var st unix.Stat_t
-		if err := unix.Stat(source, &st); err != nil {
-			return fmt.Errorf("mounts[%d].source %s, to be bound at %s: %w", i, source, m.Destination, err)
-		}
-		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
-			if f.NotDir == nil {
-				f.NotDir = map[string]bool{}
-			}
-			f.NotDir[source] = true
-		}
-	}
-	return nil
 }
 
 // devicesFit refuses a device whose place is taken: config-linux.md, "Devices":
@@ -157,57 +126,6 @@ func lookInside(root int, name string, st *unix.Stat_t) bool {
 	return unix.Fstat(fd, st) == nil
 }
 
-// danglingTargets finds mount destinations that lead over a symbolic link to
-// nowhere (an image's /etc/resolv.conf, usually) and where they point. The
-// child makes what is missing there; it resolves the path anew, inside the
-// root, so nothing depends on this reading staying true.
-func (f *Facts) danglingTargets(root int, mounts []specs.Mount) {
-	for i := range mounts {
-		if mounts[i].Type == "proc" || mounts[i].Type == "sysfs" {
-			continue // their mount points may not lead over links at all
-		}
-		dst := path.Clean("/" + mounts[i].Destination)
-		if linkless(root, dst) {
-			continue
-		}
-		if r := resolve(root, dst); r != dst {
-			if f.Resolved == nil {
-				f.Resolved = map[string]string{}
-			}
-			f.Resolved[dst] = r
-		}
-	}
-}
-
-// filledTargets looks into the destinations of tmpcopyup: podman asks for it at
-// /tmp and /run of every read-only container, where usually nothing is.
-func (f *Facts) filledTargets(root int, mounts []specs.Mount) error {
-	for i := range mounts {
-		if !slices.Contains(mounts[i].Options, "tmpcopyup") {
-			continue
-		}
-		dst := path.Clean("/" + mounts[i].Destination)
-		fd, err := openInside(root, dst, unix.O_RDONLY|unix.O_DIRECTORY)
-		if err != nil {
-			continue // the mount itself says what is wrong with it
-		}
-		dir := os.NewFile(uintptr(fd), dst)
-		_, err = dir.Readdirnames(1)
-		dir.Close()
-		switch {
-		case err == io.EOF:
-		case err != nil:
-			return fmt.Errorf("mounts[%d].destination %s: look what tmpcopyup has to copy: %w", i, dst, err)
-		default:
-			if f.Filled == nil {
-				f.Filled = map[string]bool{}
-			}
-			f.Filled[dst] = true
-		}
-	}
-	return nil
-}
-
 // openInside opens a path that cannot leave root, as the child will.
 func openInside(root int, name string, flags uint64) (fd int, err error) {
 	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
@@ -219,71 +137,51 @@ func openInside(root int, name string, flags uint64) (fd int, err error) {
 	return fd, err
 }
 
-// linkless is true when dst exists or is missing without any link in between.
-func linkless(root int, dst string) bool {
-	fd, err := openInside(root, dst, unix.O_PATH)
-	if err == nil {
-		unix.Close(fd)
-	}
-	return err != unix.ENOENT
-}
-
-// maxLinks is the kernel's own bound on symbolic links in one path.
-const maxLinks = 40
-
-// resolve follows links inside root by name, keeping what does not exist.
-func resolve(root int, dst string) string {
-	done, rest := "/", strings.TrimPrefix(dst, "/")
-	for links := 0; rest != ""; {
-		name, tail, _ := strings.Cut(rest, "/")
-		next := path.Join(done, name)
-		var buf [unix.PathMax]byte
-		n, err := readlinkInside(root, next, buf[:])
-		switch {
-		case err != nil:
-			done, rest = next, tail
-			continue
-		case links == maxLinks:
-			return dst
-		}
-		links++
-		to := string(buf[:n])
-		if !path.IsAbs(to) {
-			to = path.Join(done, to)
-		}
-		done, rest = "/", strings.TrimPrefix(path.Clean(path.Join("/", to, tail)), "/")
-	}
-	return done
-}
-
-func readlinkInside(root int, name string, buf []byte) (int, error) {
-	fd, err := openInside(root, name, unix.O_PATH|unix.O_NOFOLLOW)
-	if err != nil {
-		return 0, err
-	}
-	defer unix.Close(fd)
-	return unix.Readlinkat(fd, "", buf)
-}
-
 // withHome completes the environment by HOME from the container's own
-// /etc/passwd, as runc does and programs expect.
+// /etc/passwd, as runc does and programs expect. Of a variable that is given
+// twice the last value counts; an empty HOME is none.
 func withHome(p *specs.Process, root int) []string {
-	for _, e := range p.Env {
-		if strings.HasPrefix(e, "HOME=") {
-			return p.Env
-		}
+	env, home := lastValues(p.Env)
+	if home != "" {
+		return env
 	}
+	return append(env[:len(env):len(env)], "HOME="+homeIn(root, p.User.UID))
+}
+
+// lastValues removes the earlier values of variables that come again, and HOME
+// where it is empty; home is its value.
+func lastValues(env []string) (out []string, home string) {
+	seen := make(map[string]bool, len(env))
+	out = make([]string, 0, len(env)+1)
+	for i := len(env) - 1; i >= 0; i-- {
+		name, value, _ := strings.Cut(env[i], "=")
+		if seen[name] {
+			continue
+		}
+		seen[name] = true
+		if name == "HOME" {
+			if home = value; home == "" {
+				continue
+			}
+		}
+		out = append(out, env[i])
+	}
+	slices.Reverse(out)
+	return out, home
+}
+
+func homeIn(root int, uid uint32) string {
 	home := "/"
 	fd, err := openInside(root, "/etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
 	if err == nil {
 		buf := make([]byte, 64<<10) // what lies beyond is no system user's line
 		n, _ := unix.Read(fd, buf)
 		unix.Close(fd)
-		if h := homeOf(buf[:max(n, 0)], p.User.UID); h != "" {
+		if h := homeOf(buf[:max(n, 0)], uid); h != "" {
 			home = h
 		}
 	}
-	return append(p.Env[:len(p.Env):len(p.Env)], "HOME="+home)
+	return home
 }
 
 // homeOf finds a user's directory in a passwd file: name:pw:uid:gid:gecos:dir.

@@ -76,8 +76,8 @@ func TestResolve(t *testing.T) {
 func TestDanglingTargets(t *testing.T) {
 	root := treeOf(t, "etc/resolv.conf -> /run/stub", "proc -> /else")
 	var f Facts
-	f.danglingTargets(root, []specs.Mount{
-		{Destination: "etc/resolv.conf", Type: "bind"}, {Destination: "/proc", Type: "proc"}, {Destination: "/new/dir", Type: "tmpfs"}})
+	f.danglingTargets(root, &Input{Spec: &specs.Spec{Mounts: []specs.Mount{
+		{Destination: "etc/resolv.conf", Type: "bind"}, {Destination: "/proc", Type: "proc"}, {Destination: "/new/dir", Type: "tmpfs"}}}})
 	if len(f.Resolved) != 1 || f.Resolved["/etc/resolv.conf"] != "/run/stub" {
 		t.Errorf("%v", f.Resolved)
 	}
@@ -93,9 +93,15 @@ func TestWithHome(t *testing.T) {
 	if extra := p.Env[:2][1]; extra != "" {
 		t.Errorf("the spec's own array was written to: %q", extra)
 	}
-	p.Env = []string{"HOME="}
-	if got := withHome(p, root); !slices.Equal(got, p.Env) {
-		t.Errorf("given: %v", got)
+	for _, c := range [][2][]string{
+		{{"HOME=/h", "A=1"}, {"HOME=/h", "A=1"}},
+		{{"HOME="}, {"HOME=/"}}, // empty is none
+		{{"HOME=/h", "HOME="}, {"HOME=/"}},
+		{{"A=1", "B=2", "A=3"}, {"B=2", "A=3", "HOME=/"}}, // the last value counts
+	} {
+		if got := withHome(&specs.Process{Env: c[0]}, root); !slices.Equal(got, c[1]) {
+			t.Errorf("%v becomes %v, want %v", c[0], got, c[1])
+		}
 	}
 	// A fifo in its place must not hold up wrun.
 	dir := filepath.Join(t.TempDir(), "etc")

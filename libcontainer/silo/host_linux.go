@@ -133,7 +133,7 @@ func (b *birth) expect() error {
 	}
 	b.in.Waits = true
 	// run waits for nothing in between, so neither does its child.
-	b.in.Direct = b.config.Run && !b.in.Hooks && b.io.Attached == nil
+	b.in.Direct = b.config.Run && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent()
 	b.system.direct = b.in.Direct
 	life, err := unix.Open("/proc/self/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -164,6 +164,9 @@ func (b *birth) prepare() error {
 	for _, w := range warnings {
 		c.Warn("%s", w)
 	}
+	if b.in.Filter != nil && c.Debug != nil {
+		c.Debug("seccomp filter flags: %d", b.in.Filter.Flags)
+	}
 	for i := range b.in.linux().Namespaces {
 		n := &b.in.linux().Namespaces[i]
 		if n.Path == "" {
@@ -180,6 +183,9 @@ func (b *birth) prepare() error {
 		if b.system.h.HostMount, err = mountID(c.Spec.Root.Path); err != nil {
 			return err
 		}
+	}
+	if err := b.mappings(); err != nil {
+		return err
 	}
 	return b.streams()
 }
@@ -320,6 +326,15 @@ func (b *birth) accompany(ctx context.Context) error {
 				return nil
 			}
 			continue
+		case said && code == codeSource:
+			if err = b.source(c, int(value)); err == nil {
+				continue // that was the answer
+			}
+		case said && code == codeNotify:
+			err = sendListener(c, int(value), b.in.linux().Seccomp, &specs.State{
+				Version: specs.Version, ID: b.config.ID, Status: specs.StateCreating, Pid: c.pid,
+				Bundle: b.config.Bundle, Annotations: b.in.Spec.Annotations,
+			})
 		case said && code == codeMap:
 			err = writeMaps(c.pid, b.in.linux())
 		case said && code == codeOffsets:
@@ -368,26 +383,6 @@ func (b *birth) remember(c *child) error {
 	return b.config.Record(h.encode())
 }
 
-// writeMaps gives the child's user namespace its users (user_namespaces(7)).
-func writeMaps(pid int, l *specs.Linux) error {
-	for _, m := range []struct {
-		file string
-		list []specs.LinuxIDMapping
-	}{{"uid_map", l.UIDMappings}, {"gid_map", l.GIDMappings}} {
-		if len(m.list) == 0 {
-			continue
-		}
-		var text []byte
-		for _, e := range m.list {
-			text = fmt.Appendf(text, "%d %d %d\n", e.ContainerID, e.HostID, e.Size)
-		}
-		if err := writeProc(pid, m.file, string(text)); err != nil {
-			return fmt.Errorf("write the user namespace's mappings: %w", err)
-		}
-	}
-	return nil
-}
-
 // writeOffsets sets the clocks of the time namespace that the child has made
 // and nobody is in yet (time_namespaces(7)).
 func writeOffsets(pid int, offsets map[string]specs.LinuxTimeOffset) error {
@@ -422,7 +417,7 @@ func writeProc(pid int, name, text string) error {
 // stubFilter is the filter the stub loads: with no_new_privs no privilege is
 // needed for it, so it can come last of all.
 func stubFilter(f *seccomp.Filter, p *specs.Process) []byte {
-	if f == nil || p == nil || !p.NoNewPrivileges {
+	if f == nil || p == nil || !p.NoNewPrivileges || f.Notify {
 		return nil
 	}
 	return encode(f.Program)

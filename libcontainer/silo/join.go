@@ -10,8 +10,17 @@ import (
 // CompileExec turns a process into the Plan that starts it in a living
 // container: the same steps as a start but for the file systems, which exist.
 func CompileExec(in *Input, p *specs.Process) (*Plan, error) {
+	in.Visits = true
 	b := &builder{plan: &Plan{Steps: make([]Step, 0, 96)}}
 	cred := b.credentials(p, in.Facts.Grantable)
+	if a := p.ExecCPUAffinity; a != nil {
+		for _, list := range []string{a.Initial, a.Final} {
+			if _, err := numberMask(list, maxCPUs); list != "" && err != nil {
+				return nil, fmt.Errorf("process.execCPUAffinity: %w", err)
+			}
+		}
+		in.Affinity = a
+	}
 	b.begin(in)
 	b.enterContainer(in)
 	b.call("", "setsid")
@@ -33,11 +42,14 @@ func CompileExec(in *Input, p *specs.Process) (*Plan, error) {
 		b.stdio(slave)
 	}
 	b.label(in, p)
-	b.scheduling(p, &specs.Linux{})
+	if err := b.scheduling(p, in.linux()); err != nil {
+		return nil, err
+	}
 	if err := b.become(in, p, cred, in.Filter); err != nil {
 		return nil, err
 	}
 	program := b.program(p)
+	b.listen(in, p, cred)
 	b.talk("the parent knows the process", codeReady)
 	b.execute(in, p, cred, in.Filter, program)
 	return b.plan, nil
@@ -48,6 +60,7 @@ func CompileExec(in *Input, p *specs.Process) (*Plan, error) {
 // the path resolves in the runtime namespace; "startContainer Hooks": in the
 // container's).
 func CompileHook(in *Input, h specs.Hook) *Plan {
+	in.Visits = true
 	b := &builder{plan: &Plan{Steps: make([]Step, 0, 16)}}
 	b.begin(in)
 	b.enterContainer(in)
@@ -56,11 +69,15 @@ func CompileHook(in *Input, h specs.Hook) *Plan {
 	if len(args) == 0 {
 		args = []string{h.Path}
 	}
+	if in.Dir != "" {
+		b.call("the hook's directory", "chdir", Str(in.Dir))
+	}
 	program := b.program(&specs.Process{Args: []string{h.Path}})
+	all := credentials{effective: in.Facts.Grantable, permitted: in.Facts.Grantable}
+	p := &specs.Process{Args: args}
+	b.listen(in, p, all)
 	b.talk("the parent knows the process", codeReady)
-	b.execute(in, &specs.Process{Args: args, NoNewPrivileges: true}, credentials{
-		effective: in.Facts.Grantable, permitted: in.Facts.Grantable,
-	}, nil, program)
+	b.execute(in, p, all, in.Filter, program)
 	return b.plan
 }
 

@@ -98,6 +98,9 @@ func (g *program) step(i int, s *Step, files map[File]int) error {
 		}
 		o.args[k] = v
 	}
+	if s.Call == "recvmsg" {
+		o.pass = &g.keep[len(g.keep)-1].(*message).control.fd
+	}
 	if s.Call == "sendmsg" {
 		// The descriptor to pass is known only when the child gets there.
 		pass := s.Args[1].(SendFD)
@@ -137,7 +140,15 @@ func (g *program) arg(a Arg, files map[File]int) (uintptr, error) {
 		f := &unix.SockFprog{Len: uint16(len(a.Program) / 8), Filter: (*unix.SockFilter)(unsafe.Pointer(&a.Program[0]))}
 		g.keep = append(g.keep, f)
 		return uintptr(unsafe.Pointer(f)), nil
-	case SendFD:
+	case MountAttr:
+		fd, ok := files[a.Userns]
+		if !ok {
+			return 0, fmt.Errorf("descriptor <%s> is missing", a.Userns)
+		}
+		attr := &unix.MountAttr{Attr_set: a.Set, Userns_fd: uint64(fd)}
+		g.keep = append(g.keep, attr)
+		return uintptr(unsafe.Pointer(attr)), nil
+	case SendFD, RecvFD:
 		m := newMessage()
 		g.keep = append(g.keep, m)
 		return uintptr(unsafe.Pointer(&m.header)), nil

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -23,90 +24,78 @@ func (b *builder) mounts(in *Input) error {
 }
 
 func (b *builder) mount(in *Input, i int, m *specs.Mount) error {
-	if len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0 {
-		return errIDMap
-	}
-	o, err := parseOptions(m.Options)
-	if err != nil {
-		return err
-	}
-	if m.Type == "bind" || m.Type == "rbind" {
-		o.bind, o.recursive = true, o.recursive || m.Type == "rbind"
-	}
-	dst := path.Clean("/" + m.Destination)
+	o := optionsOf(m)
+	dst := in.destination(m)
 	if dst == "/" {
 		return errors.New("the container's root itself cannot be a mount destination")
 	}
 	if r, ok := in.Facts.Resolved[dst]; ok {
 		dst = r
 	}
-	if o.copyUp && in.Facts.Filled[dst] {
-		return errTmpcopyup
-	}
 	why := "mounts[" + strconv.Itoa(i) + "] " + m.Destination
 	switch {
 	case o.flags&msRemount != 0:
-		return b.remount(why, dst, o)
+		b.remount(why, dst, o)
 	case o.bind:
-		b.bind(in, why, dst, m, o)
+		return b.bind(in, i, why, dst, m, o)
+	case o.idmap || len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0:
+		// config.md, idmap: "The runtime MUST use … only for bind mounts".
+		return errors.New("only a bind mount can be idmapped")
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		if !b.owned {
 			b.own(in)
 		}
 		b.cgroup(in, why, dst, o)
+	case o.copyUp && len(in.Facts.CopyUp[dst]) > 0:
+		b.copyUp(in, why, dst, m, o)
 	default:
-		b.filesystem(why, dst, m, o)
+		b.filesystem(in, why, dst, m, o)
 	}
 	return nil
 }
 
-// bind clones the source's tree, gives the clone its attributes while nobody
-// can see it, and only then attaches it.
-func (b *builder) bind(in *Input, why, dst string, m *specs.Mount, o mountOptions) {
-	source := m.Source
-	if !path.IsAbs(source) {
-		source = path.Join(in.Bundle, source) // config.md: relative to the bundle
+// optionsOf reads a mount's options and the type's part in them.
+func optionsOf(m *specs.Mount) mountOptions {
+	o := parseOptions(m.Options)
+	if m.Type == "bind" || m.Type == "rbind" {
+		o.bind, o.recursive = true, o.recursive || m.Type == "rbind"
 	}
-	flags := uint64(openTreeClone | oCloexec)
-	if o.recursive {
-		flags |= atRecursive
-	}
-	t := b.save(why+": bind of "+source, "open_tree", Int(atFdcwd), Str(source), Flags(flags))
-	if o.attrSet|o.attrClear != 0 {
-		b.setattr(why, t, 0, o.attrSet, o.attrClear, 0)
-	}
-	b.finish(why, t, b.target(why, dst, in.Facts.NotDir[source], 0), o)
+	return o
 }
 
-// finish attaches t and does what applies to the tree as a whole.
-func (b *builder) finish(why string, t, target Slot, o mountOptions) {
-	b.attach(why, t, target)
-	if o.recSet|o.recClear != 0 {
-		b.setattr(why, t, atRecursive, o.recSet, o.recClear, 0)
+// destination is where a mount goes, inside the root. One that is written with
+// the root file system's own path on the host in front means the same, to runc
+// and so to those who write such bundles.
+func (in *Input) destination(m *specs.Mount) string {
+	dst := path.Clean("/" + m.Destination)
+	if in.Spec.Root == nil {
+		return dst
 	}
-	b.propagation(why, t, o.propagation)
-}
-
-func (b *builder) propagation(why string, t Slot, flags []uint64) {
-	for _, f := range flags {
-		at := uint64(0)
-		if f&msRec != 0 {
-			at = atRecursive
-		}
-		b.setattr(why+": propagation", t, at, 0, 0, f&^msRec)
+	root := path.Clean(in.Spec.Root.Path)
+	if rest, ok := strings.CutPrefix(dst, root); ok && root != "/" && strings.HasPrefix(rest, "/") {
+		return rest
 	}
+	return dst
 }
 
 // filesystem mounts a new file system. mount(2) on "." rather than fsopen(2):
 // the option string reaches the file system unchanged, as with other runtimes,
 // and the mount point is pinned all the same.
-func (b *builder) filesystem(why, dst string, m *specs.Mount, o mountOptions) {
+func (b *builder) filesystem(in *Input, why, dst string, m *specs.Mount, o mountOptions) {
 	var resolve uint64
 	if m.Type == "proc" || m.Type == "sysfs" {
 		// An image that makes /proc a symlink would have later writes to
 		// /proc/… land in files of its own (CVE-2019-19921, CVE-2023-27561).
 		resolve = resolveNoSymlinks
 		why += ": must be mounted on ordinary directory"
+	}
+	if m.Type == "tmpfs" {
+		o.data = in.tmpfsData(dst, o.data)
+	}
+	if dst == "/dev" && o.flags&msRdonly != 0 {
+		// Not before it is filled.
+		o.flags &^= msRdonly
+		b.readonlyDev = why
 	}
 	s := b.target(why, dst, false, resolve)
 	b.enter(why, s)
@@ -129,16 +118,33 @@ func data(s string) Arg {
 }
 
 // remount changes a mount made before (by an earlier entry of the list).
-func (b *builder) remount(why, dst string, o mountOptions) error {
+func (b *builder) remount(why, dst string, o mountOptions) {
 	t := b.save(why, "openat2", b.root, Str(dst), inside(oPath, 0), Int(sizeofHow))
 	if o.bind {
-		b.setattr(why, t, 0, o.attrSet, o.attrClear, 0)
+		set, clear := o.remountAttributes()
+		b.setattr(why, t, 0, set, clear, 0)
 	} else {
 		b.enter(why, t)
 		b.call(why, "mount", Int(0), Str("."), Int(0), Flags(o.flags), data(o.data))
 	}
 	b.propagation(why, t, o.propagation)
-	return nil
+}
+
+// tmpfsData completes a tmpfs' options: without a mode of its own it has that
+// of the directory it covers, as with runc.
+func (in *Input) tmpfsData(dst, options string) string {
+	mode, ok := in.Facts.Covered[dst]
+	if !ok || hasMode(options) {
+		return options
+	}
+	if options != "" {
+		options += ","
+	}
+	return options + "mode=" + strconv.FormatUint(mode, 8)
+}
+
+func hasMode(options string) bool {
+	return strings.HasPrefix(options, "mode=") || strings.Contains(options, ",mode=")
 }
 
 // cgroup shows the container its own cgroup. With a cgroup namespace the file
@@ -149,17 +155,20 @@ func (b *builder) cgroup(in *Input, why, dst string, o mountOptions) {
 	if in.Facts.Unified {
 		m := in.Facts.Cgroups[0]
 		if namespaced {
-			b.filesystem(why, dst, &specs.Mount{Source: "cgroup", Type: "cgroup2"}, o)
+			b.filesystem(in, why, dst, &specs.Mount{Source: "cgroup", Type: "cgroup2"}, o)
 			return
 		}
-		b.bind(in, why, dst, &specs.Mount{Source: m.Source}, bindOf(o))
+		sub := bindOf(o)
+		t := b.save(why+": bind of "+m.Source, "open_tree", Int(atFdcwd), Str(m.Source), Flags(openTreeClone|oCloexec|atRecursive))
+		b.setattr(why, t, 0, sub.attrSet, sub.attrClear, 0)
+		b.finish(why, t, b.target(why, dst, false, 0), sub)
 		return
 	}
 	// cgroup v1: a small tmpfs that carries one directory for each hierarchy.
 	tmp := o
 	tmp.flags &^= msRdonly
 	tmp.data = "mode=755,size=65536"
-	b.filesystem(why, dst, &specs.Mount{Source: "tmpfs", Type: "tmpfs"}, tmp)
+	b.filesystem(in, why, dst, &specs.Mount{Source: "tmpfs", Type: "tmpfs"}, tmp)
 	dir := b.slot()
 	b.open(why, dir, dst, 0)
 	for _, m := range in.Facts.Cgroups {
@@ -193,25 +202,38 @@ func bindOf(o mountOptions) mountOptions {
 
 // masked hides paths: config-linux.md, "maskedPaths … will mask over the
 // provided paths inside the container so that they cannot be read".
+//
+// All directories get the same empty tmpfs: making a superblock for each costs
+// the kernel more than everything else here.
 func (b *builder) masked(paths []string) {
-	if len(paths) == 0 {
-		return
-	}
+	var empty Slot
 	for i, p := range paths {
+		if slices.Contains(paths[:i], p) {
+			continue // it is hidden already
+		}
 		why := "linux.maskedPaths[" + strconv.Itoa(i) + "] " + p
+		if empty == 0 {
+			empty = b.emptyDirectory("linux.maskedPaths: an empty directory for all of them")
+		}
 		s := b.slot()
 		// "/." makes the kernel say whether it is a directory.
 		b.call(why, "openat2", b.root, Str(strings.TrimSuffix(p, "/")+"/."), inside(oPath, 0), Int(sizeofHow)).Save = s
 		first := b.here() - 1
-		b.enter(why, s)
-		b.call(why, "mount", Str("tmpfs"), Str("."), Str("tmpfs"), Flags(msRdonly|msNosuid|msNodev|msNoexec), Str("nr_blocks=1,nr_inodes=1"))
+		t := b.save(why, "open_tree", empty, Str(""), Flags(openTreeClone|oCloexec|atEmptyPath))
+		clone := &b.plan.Steps[b.here()-1]
+		clone.Skip = 1
+		// Before Linux 6.15 what is mounted nowhere cannot be cloned: the first
+		// directory gets the tmpfs itself.
+		clone.Rescue = []Rescue{{Errno: eINVAL}}
+		b.call(why, callLet, empty).Save = t
+		b.attach(why, t, s)
 		dirEnd := b.here() - 1
 		b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOTDIR, Skip: b.skipFrom(first)}}
 		b.call(why, "openat2", b.root, Str(p), inside(oPath, 0), Int(sizeofHow)).Save = s
 		file := b.here() - 1
 		// A clone for each path, of the host's own /dev/null, which no image
 		// can have replaced (CVE-2025-31133).
-		t := b.save(why, "open_tree", Int(atFdcwd), Str("/dev/null"), Flags(openTreeClone|oCloexec))
+		t = b.save(why, "open_tree", Int(atFdcwd), Str("/dev/null"), Flags(openTreeClone|oCloexec))
 		b.attach(why, t, s)
 		b.plan.Steps[dirEnd].Skip = b.skipFrom(dirEnd)
 		b.plan.Steps[file].Rescue = []Rescue{
@@ -221,6 +243,16 @@ func (b *builder) masked(paths []string) {
 		b.plan.Steps[first].Rescue = append(b.plan.Steps[first].Rescue,
 			Rescue{Errno: eNOENT, Skip: b.skipFrom(first)})
 	}
+}
+
+// emptyDirectory is a tmpfs that nothing can be written to, mounted nowhere yet.
+func (b *builder) emptyDirectory(why string) Slot {
+	const fsconfigString, fsconfigCreate, cloexec = 1, 6, 1
+	fs := b.save(why, "fsopen", Str("tmpfs"), Int(cloexec))
+	b.call(why, "fsconfig", fs, Int(fsconfigString), Str("nr_blocks"), Str("1"), Int(0))
+	b.call(why, "fsconfig", fs, Int(fsconfigString), Str("nr_inodes"), Str("1"), Int(0))
+	b.call(why, "fsconfig", fs, Int(fsconfigCreate), Int(0), Int(0), Int(0))
+	return b.save(why, "fsmount", fs, Int(cloexec), Flags(attrRdonly|attrNosuid|attrNodev|attrNoexec))
 }
 
 // readonly binds each path onto itself, read-only. One that does not exist is

@@ -7,14 +7,28 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
-// enterCgroup moves the child into its cgroups of v1.
+// enterCgroup moves the child into its cgroups of v1, and onto the processors
+// of its cpuset.
 func (b *builder) enterCgroup(in *Input) {
+	final := ""
+	if a := in.Affinity; a != nil {
+		if a.Initial != "" {
+			// config.md, "execCPUAffinity": "before the transition to container's cgroup".
+			_ = b.affinity("process.execCPUAffinity.initial", a.Initial) // it has been read before
+		}
+		final = a.Final
+	}
 	for i := range in.Facts.Tasks {
 		// Writing 0 moves the writer. A single thread that moves itself needs
 		// no grace period of the kernel's threadgroup lock, which a pid
 		// written to cgroup.procs by the parent does: milliseconds.
 		b.call("cgroup v1: the child moves itself", "write", TasksFile(i), Str("0"), Int(1))
 	}
+	why := "all processors of the cpuset"
+	if final != "" {
+		why = "process.execCPUAffinity.final"
+	}
+	_ = b.affinity(why, final)
 }
 
 // join puts the child into its namespaces.

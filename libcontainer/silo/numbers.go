@@ -49,6 +49,7 @@ const (
 	attrNoatime     = 0x10
 	attrStrictatime = 0x20
 	attrNodiratime  = 0x80
+	attrIdmap       = 0x100000
 	attrNosymfollow = 0x200000
 
 	openTreeClone  = 0x1
@@ -74,9 +75,16 @@ const (
 	oCloexec = 0x80000
 	oPath    = 0x200000
 
-	sIFCHR = 0o020000
-	sIFBLK = 0o060000
-	sIFIFO = 0o010000
+	msgCmsgCloexec = 0x40000000
+
+	sIFMT   = 0o170000
+	sIFSOCK = 0o140000
+	sIFDIR  = 0o040000
+	sIFREG  = 0o100000
+	sIFLNK  = 0o120000
+	sIFCHR  = 0o020000
+	sIFBLK  = 0o060000
+	sIFIFO  = 0o010000
 
 	prSetDumpable    = 4
 	prSetKeepcaps    = 8
@@ -145,6 +153,8 @@ func errnoName(e uint16) string {
 		return "ENOSYS"
 	case eLOOP:
 		return "ELOOP"
+	case eCANCELED:
+		return "another result"
 	}
 	return "errno " + strconv.Itoa(int(e))
 }

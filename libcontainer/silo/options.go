@@ -1,21 +1,23 @@
 package silo
 
-import (
-	"errors"
-	"strings"
-)
+import "strings"
 
 // mountOptions is what the option strings of one mount ask for.
 type mountOptions struct {
 	flags       uint64 // MS_* for a file system mount
-	attrSet     uint64 // MOUNT_ATTR_* for a bind mount
-	attrClear   uint64
+	attrSet     uint64 // MOUNT_ATTR_* named, but for the access time rule
+	attrClear   uint64 // … and switched off by name
+	atimeRule   uint64 // MOUNT_ATTR_RELATIME, NOATIME or STRICTATIME, if atimeGiven
+	atimeGiven  bool
+	flagGiven   bool     // some option of these was there at all
 	recSet      uint64   // MOUNT_ATTR_* set on the whole tree (rro, rnosuid …)
 	recClear    uint64   // … and cleared (rrw, rsuid …)
 	propagation []uint64 // MS_SHARED … in the order given, MS_REC included
 	bind        bool
 	recursive   bool   // rbind
 	copyUp      bool   // tmpcopyup
+	idmap       bool   // idmap or ridmap
+	idmapTree   bool   // ridmap
 	data        string // the rest, for the file system
 }
 
@@ -91,10 +93,37 @@ var propagationTable = [...]propagationOption{
 	{"runbindable", msUnbindable | msRec},
 }
 
-var (
-	errIDMap     = errors.New("idmapped mounts are not built yet")
-	errTmpcopyup = errors.New("tmpcopyup over a directory that is not empty is not built yet")
-)
+// bindable are the attributes that every bind mount with options replaces as a
+// whole: mount(2) knows only "these and no others", so an option list that
+// says nosuid also says rw, and runtimes have always been read that way.
+const bindable = attrRdonly | attrNosuid | attrNodev | attrNoexec | attrNosymfollow
+
+// bindAttributes is what a bind mount gets by its options: nothing if they name
+// no attribute, else exactly the named ones. The access time rule stays unless
+// a new one is named; switching one off by name is no rule (mount(8) ignores
+// "atime" and "norelatime" as well).
+func (o *mountOptions) bindAttributes() (set, clear uint64) {
+	if !o.flagGiven {
+		return 0, 0
+	}
+	set = o.attrSet
+	clear = bindable &^ set
+	if o.atimeGiven || set&attrNodiratime != 0 {
+		clear |= attrAtime | attrNodiratime&^set
+		set |= o.atimeRule
+	}
+	return set, clear
+}
+
+// remountAttributes changes only what is named.
+func (o *mountOptions) remountAttributes() (set, clear uint64) {
+	set, clear = o.attrSet, o.attrClear
+	if o.atimeGiven {
+		set |= o.atimeRule
+		clear |= attrAtime
+	}
+	return set, clear
+}
 
 // propagationFlag maps rootfsPropagation and the mount options of that kind.
 func propagationFlag(name string) (uint64, bool) {
@@ -108,7 +137,7 @@ func propagationFlag(name string) (uint64, bool) {
 
 // parseOptions reads mounts[].options. What it does not know is the file
 // system's business and goes into data.
-func parseOptions(options []string) (mountOptions, error) {
+func parseOptions(options []string) mountOptions {
 	var o mountOptions
 	var data []string
 	for _, name := range options {
@@ -120,7 +149,8 @@ func parseOptions(options []string) (mountOptions, error) {
 			o.bind, o.recursive = true, true
 			continue
 		case "idmap", "ridmap":
-			return o, errIDMap
+			o.idmap, o.idmapTree = true, name == "ridmap"
+			continue
 		case "tmpcopyup":
 			o.copyUp = true
 			continue
@@ -135,7 +165,7 @@ func parseOptions(options []string) (mountOptions, error) {
 		data = append(data, name)
 	}
 	o.data = strings.Join(data, ",")
-	return o, nil
+	return o
 }
 
 func (o *mountOptions) plain(name string) bool {
@@ -144,6 +174,7 @@ func (o *mountOptions) plain(name string) bool {
 		if t.name != name {
 			continue
 		}
+		o.flagGiven = o.flagGiven || t.attr != 0
 		if t.clr {
 			o.flags &^= t.set
 			o.attrSet &^= t.attr
@@ -170,10 +201,10 @@ func (o *mountOptions) atime(name string) bool {
 			// mount(2) would let MS_STRICTATIME win whatever the order.
 			o.flags = o.flags&^(msNoatime|msRelatime|msStrictatime) | t.flag
 		}
-		// mount_setattr(2): the access time rule is replaced as a whole, so
-		// the mask is cleared and the new value set.
-		o.attrClear |= attrAtime
-		o.attrSet = o.attrSet&^attrAtime | t.attr
+		o.flagGiven = true
+		if !t.off {
+			o.atimeGiven, o.atimeRule = true, t.attr
+		}
 		return true
 	}
 	return false
@@ -212,7 +243,7 @@ func (o *mountOptions) wholeTree(name string) bool {
 
 // MountOptions lists the options wrun understands (features, "mountOptions").
 func MountOptions() []string {
-	names := []string{"bind", "rbind"}
+	names := []string{"bind", "rbind", "idmap", "ridmap", "tmpcopyup"}
 	for _, t := range optionTable {
 		names = append(names, t.name)
 		if t.attr != 0 {

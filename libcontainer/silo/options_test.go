@@ -1,7 +1,6 @@
 package silo
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -22,11 +21,10 @@ func TestParseOptions(t *testing.T) {
 		{"nosuid,suid", mountOptions{attrClear: attrNosuid}},
 		{"defaults,sync,async,dirsync,silent", mountOptions{flags: msDirsync | msSilent}},
 		// One of three access time rules, replaced as a whole.
-		{"noatime", mountOptions{flags: msNoatime, attrSet: attrNoatime, attrClear: attrAtime}},
-		{"noatime,strictatime", mountOptions{flags: msStrictatime, attrSet: attrStrictatime, attrClear: attrAtime}},
-		{"strictatime,noatime", mountOptions{flags: msNoatime, attrSet: attrNoatime, attrClear: attrAtime}},
-		{"noatime,atime", mountOptions{attrClear: attrAtime}},
-		{"relatime", mountOptions{flags: msRelatime, attrClear: attrAtime}},
+		{"noatime", mountOptions{flags: msNoatime, atimeRule: attrNoatime, atimeGiven: true}},
+		{"noatime,strictatime", mountOptions{flags: msStrictatime, atimeRule: attrStrictatime, atimeGiven: true}},
+		{"strictatime,noatime", mountOptions{flags: msNoatime, atimeRule: attrNoatime, atimeGiven: true}},
+		{"relatime", mountOptions{flags: msRelatime, atimeRule: attrRelatime, atimeGiven: true}},
 		{"nodiratime", mountOptions{flags: msNodiratime, attrSet: attrNodiratime}},
 		// The whole tree.
 		{"rro", mountOptions{recSet: attrRdonly}},
@@ -49,17 +47,46 @@ func TestParseOptions(t *testing.T) {
 		if c.options != "" {
 			list = strings.Split(c.options, ",")
 		}
-		got, err := parseOptions(list)
+		got := parseOptions(list)
 		same := got.flags == c.want.flags && got.attrSet == c.want.attrSet && got.attrClear == c.want.attrClear &&
+			got.atimeRule == c.want.atimeRule && got.atimeGiven == c.want.atimeGiven &&
 			got.recSet == c.want.recSet && got.recClear == c.want.recClear && slices.Equal(got.propagation, c.want.propagation) &&
 			got.bind == c.want.bind && got.recursive == c.want.recursive && got.data == c.want.data
-		if err != nil || !same {
-			t.Errorf("%s: %+v, %v\nwant %+v", c.options, got, err, c.want)
+		if !same {
+			t.Errorf("%s: %+v\nwant %+v", c.options, got, c.want)
 		}
 	}
-	for option, want := range map[string]error{"idmap": errIDMap, "ridmap": errIDMap} {
-		if _, err := parseOptions([]string{"ro", option}); !errors.Is(err, want) {
-			t.Errorf("%s: %v", option, err)
+	for option, tree := range map[string]bool{"idmap": false, "ridmap": true} {
+		if o := parseOptions([]string{"ro", option}); !o.idmap || o.idmapTree != tree {
+			t.Errorf("%s: %+v", option, o)
+		}
+	}
+}
+
+// TestBindAttributes: a bind mount has the attributes that its options name and
+// no others, if they name any at all.
+func TestBindAttributes(t *testing.T) {
+	for _, c := range []struct {
+		options    string
+		set, clear uint64
+	}{
+		{"bind", 0, 0},
+		{"bind,rprivate,sync", 0, 0},
+		{"bind,ro", attrRdonly, bindable &^ attrRdonly},
+		{"bind,rw", 0, bindable},
+		{"bind,nosuid,nodev", attrNosuid | attrNodev, attrRdonly | attrNoexec | attrNosymfollow},
+		{"bind,dev", 0, bindable},
+		// Of the access time only a rule that is named changes anything.
+		{"bind,atime", 0, bindable},
+		{"bind,norelatime", 0, bindable},
+		{"bind,relatime", attrRelatime, bindable | attrAtime | attrNodiratime},
+		{"bind,noatime", attrNoatime, bindable | attrAtime | attrNodiratime},
+		{"bind,nodiratime", attrNodiratime, bindable | attrAtime},
+		{"bind,nodiratime,strictatime", attrNodiratime | attrStrictatime, bindable | attrAtime},
+	} {
+		o := parseOptions(strings.Split(c.options, ","))
+		if set, clear := o.bindAttributes(); set != c.set || clear != c.clear {
+			t.Errorf("%s: set %#x clear %#x, want %#x %#x", c.options, set, clear, c.set, c.clear)
 		}
 	}
 }
@@ -73,18 +100,16 @@ func TestMountOptions(t *testing.T) {
 			t.Errorf("%s is listed twice", name)
 		}
 		seen[name] = true
-		o, err := parseOptions([]string{name})
-		if err != nil || o.data != "" {
-			t.Errorf("%s is listed but means nothing: %q, %v", name, o.data, err)
+		if o := parseOptions([]string{name}); o.data != "" {
+			t.Errorf("%s is listed but means nothing: %q", name, o.data)
 		}
 	}
-	// config.md's table of Linux mount options, but for the idmapped ones, which
-	// are not built, and tmpcopyup, which is as long as there is nothing to copy.
-	for _, name := range strings.Fields(`async atime bind defaults dev diratime dirsync exec iversion lazytime loud mand noatime
+	// config.md's table of Linux mount options.
+	for _, name := range strings.Fields(`async atime bind defaults dev diratime dirsync exec idmap iversion lazytime loud mand noatime
 		nodev nodiratime noexec noiversion nolazytime nomand norelatime nostrictatime nosuid nosymfollow private ratime rbind rdev
-		rdiratime relatime remount rexec rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate
+		rdiratime relatime remount rexec ridmap rnoatime rnodiratime rnoexec rnorelatime rnostrictatime rnosuid rnosymfollow ro rprivate
 		rrelatime rro rrw rshared rslave rstrictatime rsuid rsymfollow runbindable rw shared silent slave strictatime suid
-		symfollow sync unbindable`) {
+		symfollow sync tmpcopyup unbindable`) {
 		if !seen[name] {
 			t.Errorf("%s of config.md is not listed", name)
 		}

@@ -40,6 +40,7 @@ type Step struct {
 const (
 	callLet  = "let"  // save the argument in the slot
 	callFail = "fail" // end the walk with the errno given
+	callTell = "tell" // write a record to the descriptor: code and value
 	callFork = "fork" // clone(CLONE_PARENT): the child goes on, the caller reports the pid and exits
 	// callProceed: go on with the same step of the plan proper, which has
 	// become known meanwhile.
@@ -54,7 +55,7 @@ type Rescue struct {
 }
 
 // Arg is an argument of a Step: Int, Str, Slot, File, Bytes, How, Argv,
-// Filter or SendFD.
+// Filter, SendFD, RecvFD or MountAttr.
 type Arg interface{ text() string }
 
 type (
@@ -82,6 +83,13 @@ type (
 	Filter struct{ Program []byte }
 	// SendFD is a struct msghdr that passes one descriptor (SCM_RIGHTS).
 	SendFD struct{ Descriptor Slot }
+	// RecvFD is a struct msghdr that takes one; it becomes the call's result.
+	RecvFD struct{}
+	// MountAttr is a struct mount_attr with a user namespace in it.
+	MountAttr struct {
+		Set    uint64
+		Userns File
+	}
 )
 
 // Names of the descriptors a Plan expects from its runner.
@@ -131,8 +139,10 @@ func (a Argv) text() string {
 	}
 	return "[" + strings.Join(q, " ") + "]"
 }
-func (a Filter) text() string { return "[" + strconv.Itoa(len(a.Program)/8) + " bpf instructions]" }
-func (a SendFD) text() string { return "{SCM_RIGHTS " + a.Descriptor.text() + "}" }
+func (a Filter) text() string    { return "[" + strconv.Itoa(len(a.Program)/8) + " bpf instructions]" }
+func (a RecvFD) text() string    { return "{SCM_RIGHTS}" }
+func (a MountAttr) text() string { return "{set " + Flags(a.Set).text() + " " + a.Userns.text() + "}" }
+func (a SendFD) text() string    { return "{SCM_RIGHTS " + a.Descriptor.text() + "}" }
 
 // String shows the whole plan: each reason once, its steps below it. It is
 // what `wrun create --dry-run` prints.

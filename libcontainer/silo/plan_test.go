@@ -265,21 +265,30 @@ func TestOtherPlans(t *testing.T) {
 
 func TestUnbuilt(t *testing.T) {
 	for want, edit := range map[string]func(*specs.Spec){
-		"linux.intelRdt":     func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} },
-		"linux.memoryPolicy": func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} },
-		"linux.netDevices":   func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} },
-		"mounts[7] /m: idmapped mounts": func(s *specs.Spec) {
-			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Options: []string{"ridmap"}})
+		"linux.intelRdt": func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} },
+		"linux.memoryPolicy.mode: invalid memory policy mode": func(s *specs.Spec) { s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{} },
+		"linux.memoryPolicy.nodes: invalid memory policy node": func(s *specs.Spec) {
+			s.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0-9876543210"}
 		},
-		"mounts[7] /m: tmpcopyup": func(s *specs.Spec) {
-			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Options: []string{"tmpcopyup"}})
+		"process.scheduler.policy SCHED_DEADLINE": func(s *specs.Spec) {
+			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline}
+			s.Linux.Resources = &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}
+		},
+		"linux.netDevices": func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} },
+		"mounts[7] /m: only a bind mount": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Type: "tmpfs", Options: []string{"ridmap"}})
+		},
+		"mounts[7] /m: idmap without": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Source: "/x", Options: []string{"bind", "idmap"}})
+		},
+		"mounts[7] /m: uidMappings and gidMappings": func(s *specs.Spec) {
+			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Source: "/x", Options: []string{"bind"}, UIDMappings: []specs.LinuxIDMapping{{Size: 1}}})
 		},
 		"mounts[7] /..: the container's":  func(s *specs.Spec) { s.Mounts = append(s.Mounts, specs.Mount{Destination: "/..", Type: "tmpfs"}) },
 		"linux.devices[0] /dev/x: device": func(s *specs.Spec) { s.Linux.Devices = []specs.LinuxDevice{{Path: "/dev/x", Type: "x"}} },
 		"process.rlimits[0].type \"CPU\"": func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "CPU"}} },
 	} {
 		in := ordinary()
-		in.Facts.Filled = map[string]bool{"/m": true}
 		edit(in.Spec)
 		if _, err := Compile(in); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %s…", err, want)

@@ -33,13 +33,20 @@ func (b *builder) credentials(p *specs.Process, grantable uint64) credentials {
 			b.warn(text)
 		}
 	}
-	return credentials{
+	out := credentials{
 		bounding:    capabilityMask(c.Bounding, grantable, warn),
 		effective:   capabilityMask(c.Effective, grantable, warn),
 		permitted:   capabilityMask(c.Permitted, grantable, warn),
 		inheritable: capabilityMask(c.Inheritable, grantable, warn),
 		ambient:     capabilityMask(c.Ambient, grantable, warn),
 	}
+	for set := out.ambient &^ (out.permitted & out.inheritable); set != 0; set &= set - 1 {
+		n := bits.TrailingZeros64(set)
+		// capabilities(7): only what is permitted and inheritable can be ambient.
+		warn("can't raise ambient capability CAP_" + capabilityNames[n] + ": it is not among the permitted and inheritable ones")
+		out.ambient &^= 1 << n
+	}
+	return out
 }
 
 // become turns the child into the user of the process: limits, identity,
@@ -74,10 +81,7 @@ func (b *builder) become(in *Input, p *specs.Process, c credentials, filter *sec
 		Rescue = []Rescue{{Errno: eINVAL}}
 	for set := c.ambient; set != 0; set &= set - 1 {
 		n := bits.TrailingZeros64(set)
-		s := b.call("process.capabilities.ambient "+capabilityNames[n], "prctl", Int(prCapAmbient), Int(capAmbientRaise), Int(n), Int(0), Int(0))
-		// capabilities(7): only what is permitted and inheritable can be
-		// ambient; config.md wants a warning at most.
-		s.Rescue = []Rescue{{Errno: ePERM}}
+		b.call("process.capabilities.ambient "+capabilityNames[n], "prctl", Int(prCapAmbient), Int(capAmbientRaise), Int(n), Int(0), Int(0))
 	}
 	return nil
 }
@@ -201,20 +205,56 @@ func searchPath(env []string) string {
 // the exec stub, which sheds wrun's own image before it executes the program
 // (see stub_linux.go).
 func (b *builder) execute(in *Input, p *specs.Process, c credentials, filter *seccomp.Filter, program Slot) {
-	first := 3 + in.Preserve
-	const closeRangeCloexec = 4
-	b.call("no descriptor of wrun's reaches the program", "close_range", Int(first), Int(0xffffffff), Int(closeRangeCloexec))
-	b.call("the stub reports a failed exec, then closes it", "fcntl", Slot(0), Int(fSetfd), Int(0))
-	if filter != nil && !p.NoNewPrivileges {
+	switch {
+	case filter != nil && filter.Notify:
+		// It is loaded, and all that came before it is done (listen).
+	case filter != nil && !p.NoNewPrivileges:
+		b.closeAll(in, Slot(0))
 		// The last but the execve: no capset(2) that the filter would have to
 		// allow. The CAP_SYS_ADMIN lent for it ends with the execve, which
 		// gives root the bounding set and others the ambient one
 		// (capabilities(7), "Transformation of capabilities during execve()").
-		b.call("linux.seccomp", "seccomp", Int(seccompSetFilter), Flags(filter.Flags), Filter{encode(filter.Program)})
-	} else {
+		b.load(filter)
+	default:
+		b.closeAll(in, Slot(0))
 		b.capset("process.capabilities", c)
 	}
 	b.call("process.args", "execveat", fileStub, Str(""), Argv{Words: p.Args, Program: program}, Argv{Words: in.Env}, Flags(atEmptyPath))
+}
+
+// closeAll leaves the program no descriptor of wrun's. report is where the stub
+// tells of a failed exec; it closes that itself.
+func (b *builder) closeAll(in *Input, report Arg) {
+	const closeRangeCloexec = 4
+	b.call("no descriptor of wrun's reaches the program", "close_range", Int(3+in.Preserve), Int(0xffffffff), Int(closeRangeCloexec))
+	b.call("the stub reports a failed exec, then closes it", "fcntl", report, Int(fSetfd), Int(0))
+}
+
+func (b *builder) load(filter *seccomp.Filter) *Step {
+	return b.call("linux.seccomp", "seccomp", Int(seccompSetFilter), Flags(filter.Flags), Filter{encode(filter.Program)})
+}
+
+// listen loads a filter that asks an agent, and hands its listener over:
+// config-linux.md, "listenerPath". The agent has it before the child goes on,
+// so whatever the filter asks about from here on is answered. It cannot be told
+// of otherwise than by a write, which is why a filter may not ask about that.
+func (b *builder) listen(in *Input, p *specs.Process, c credentials) {
+	if in.Filter == nil || !in.Filter.Notify {
+		return
+	}
+	report := fileResult
+	if !in.gated() {
+		report = fileSync
+	}
+	b.closeAll(in, report)
+	if p.NoNewPrivileges {
+		b.capset("process.capabilities", c)
+	}
+	listener := b.slot()
+	b.load(in.Filter).Save = listener
+	const why = "linux.seccomp.listenerPath: the agent gets the listener"
+	b.call(why, callTell, fileSync, Flags(codeNotify), listener)
+	b.call(why, "read", fileSync, make(Bytes, 1), Int(1)).Want = 1
 }
 
 // encode lays the instructions out as struct sock_filter.

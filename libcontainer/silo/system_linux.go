@@ -120,7 +120,9 @@ func (s *system) goOn(ctx context.Context) error {
 }
 
 func (s *system) Signal(ctx context.Context, sig int, all bool) error {
-	if all {
+	if all || unix.Signal(sig) == unix.SIGKILL && !s.h.OwnPids {
+		// The kernel ends a container with its first process only where that is
+		// the first of a pid namespace; elsewhere KILL means all of them too.
 		return s.signalAll(ctx, unix.Signal(sig))
 	}
 	fd, err := s.open()
@@ -314,5 +316,7 @@ func (s *system) unmount() error {
 func (s *system) Update(_ context.Context, r *specs.LinuxResources) error {
 	return s.h.Group.Update(r, nil)
 }
+
+func (s *system) WatchOOM(ctx context.Context, oom func()) error { return s.h.Group.WatchOOM(ctx, oom) }
 
 func (s *system) Stats(context.Context) (any, error) { return s.h.Group.Stats() }

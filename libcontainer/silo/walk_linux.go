@@ -37,8 +37,8 @@ type op struct {
 	number   uintptr
 	args     [6]uintptr
 	register [6]*uintptr // where set, the argument is what the register holds
-	pass     *int32      // sendmsg: the cell of the message that gets the descriptor …
-	passed   *uintptr    // … and the register that holds it
+	pass     *int32      // the cell of a message with a descriptor in it …
+	passed   *uintptr    // … and for sendmsg the register that the descriptor is in
 	rescues  uint8
 	hasWant  bool
 	rescue   [3]jump
@@ -60,6 +60,7 @@ const (
 	numberFail
 	numberFork
 	numberProceed
+	numberTell
 )
 
 // cloneArgs is struct clone_args of clone3(2).
@@ -149,6 +150,9 @@ func walk(ops []op, m *memory) {
 			ops = m.ops
 		case numberFail:
 			e = syscall.Errno(a[0])
+		case numberTell:
+			record[0], record[1] = uint32(a[1]), uint32(a[2])
+			r, _, e = syscall.RawSyscall(syscall.SYS_WRITE, a[0], uintptr(unsafe.Pointer(&record)), recordSize)
 		case numberFork:
 			r, _, e = syscall.RawSyscall6(syscall.SYS_CLONE, syscall.CLONE_PARENT|uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
 			if e == 0 && r != 0 {
@@ -157,7 +161,7 @@ func walk(ops []op, m *memory) {
 				syscall.RawSyscall(syscall.SYS_EXIT_GROUP, 0, 0, 0)
 			}
 		default:
-			if o.pass != nil {
+			if o.passed != nil {
 				*o.pass = int32(*o.passed)
 			}
 			r, _, e = syscall.RawSyscall6(o.number, a[0], a[1], a[2], a[3], a[4], a[5])
@@ -169,6 +173,9 @@ func walk(ops []op, m *memory) {
 			e = syscall.ECANCELED
 		}
 		if e == 0 {
+			if o.pass != nil && o.passed == nil {
+				r = uintptr(*o.pass)
+			}
 			if o.save != nil {
 				*o.save = r
 			}

@@ -132,7 +132,7 @@ func TestCgroups(t *testing.T) {
 		{"of the whole machine", func(p *place) { p.Spec.Linux.CgroupsPath = "/" }, "cgroup"},
 		{"of the whole machine in other words", func(p *place) { p.Spec.Linux.CgroupsPath = "/a/../" }, "cgroup"},
 		{"not empty", func(p *place) { p.occupied(p.groups()) }, "container's cgroup is not empty: 1 process(es) found in /sys/fs/cgroup/"},
-		{"frozen", func(p *place) { p.frozen(p.groups()) }, "container's cgroup is frozen: /sys/fs/cgroup/"},
+		{"frozen", func(p *place) { p.frozen(p.groups()) }, "container's cgroup unexpectedly frozen: /sys/fs/cgroup/"},
 		{"not empty and frozen", func(p *place) { dirs := p.groups(); p.occupied(dirs); p.frozen(dirs) }, "container's cgroup is not empty"},
 		{"name too long", func(p *place) { p.Spec.Linux.CgroupsPath = "/" + p.id + strings.Repeat("/x", 3000) }, "file name too long"},
 		{"name with a new line", func(p *place) { p.Spec.Linux.CgroupsPath = "/" + p.id + "\nx" }, "make cgroup"},

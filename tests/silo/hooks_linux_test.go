@@ -140,3 +140,28 @@ func TestHookSeesMounts(t *testing.T) {
 		fmt.Sprintf("cd %s; test -e rootfs/proc/self; mount -t tmpfs tmpfs rootfs/tmp/late; echo late >rootfs/tmp/late/file", r.dir)}}}}
 	r.equal("inside", r.output(), "late")
 }
+
+// TestStartContainerHook: it has what the container's first process would hand
+// on, the seccomp filter and, without an environment of its own, the process's.
+func TestStartContainerHook(t *testing.T) {
+	r := newRig(t, "true")
+	r.spec.Process.Env = append(r.spec.Process.Env, "ONE=two")
+	r.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", `echo "$ONE $HOME" >/tmp/env`}}}}
+	if res := r.run(); res.code != 0 {
+		t.Fatalf("run: %s", res)
+	}
+	r.equal("environment", r.read(filepath.Join(r.rootfs, "tmp/env")), "two /")
+	r.spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_CORE"}}
+	r.spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow,
+		Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir", "mkdirat"}, Action: specs.ActKillProcess}}}
+	r.spec.Hooks.StartContainer[0].Args = []string{"sh", "-c", "exec mkdir /tmp/a"}
+	r.refused("error running startContainer hook #0: signal: bad system call")
+}
+
+// TestCreateContainerHookDirectory: the hook starts in the root file system, as
+// with runc, whose hooks name files of the image relative to it.
+func TestCreateContainerHookDirectory(t *testing.T) {
+	r := newRig(t, "cat", "/hooked")
+	r.spec.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/sh", Args: []string{"sh", "-c", "echo yes >./hooked"}}}}
+	r.equal("file", r.output(), "yes")
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 func TestLifeCycle(t *testing.T) {
@@ -198,10 +199,6 @@ func TestFailingStart(t *testing.T) {
 			}
 			r.spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1 << 30, Hard: 1 << 30}}
 		}, "error setting rlimits"},
-		{"tmpcopyup with something to copy", func(r *rig) {
-			r.write("rootfs/tmp/file", "")
-			r.mount(specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup"}})
-		}, "tmpcopyup"},
 		{"root is not there", func(r *rig) { r.spec.Root.Path = "nosuch" }, "nosuch"},
 		{"cgroup path that leaves", func(r *rig) { r.spec.Linux.CgroupsPath = "../../x" }, "cgroupsPath"},
 		{"device on a path that is a file", func(r *rig) {
@@ -215,5 +212,54 @@ func TestFailingStart(t *testing.T) {
 			c.edit(r)
 			r.refused(c.want)
 		})
+	}
+}
+
+// TestKillWithoutPidNamespace: KILL is for all processes of a container whose
+// first one takes nobody with it, also when that is gone already.
+func TestKillWithoutPidNamespace(t *testing.T) {
+	for _, name := range []string{"first lives", "first is gone"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, "sleep", "100")
+			r.without(specs.PIDNamespace)
+			pid := r.start()
+			for range 2 {
+				r.ok("exec", "--detach", r.id, "sleep", "99")
+			}
+			if name == "first is gone" {
+				r.must(unix.Kill(pid, unix.SIGKILL))
+				r.until("the first one's end", func() bool { return r.state(r.id).Status == "stopped" })
+				if res := r.wrun("kill", r.id, "TERM"); res.code == 0 || !strings.Contains(res.err, "container not running") {
+					t.Errorf("TERM: %s", res)
+				}
+			}
+			r.ok("kill", r.id, "KILL")
+			r.until("the end of all", func() bool { return len(r.processes()) == 0 })
+		})
+	}
+}
+
+// TestOOMEvent: a process that is killed for want of memory is an event.
+func TestOOMEvent(t *testing.T) {
+	r := newRig(t, "sleep", "100")
+	r.need("memory")
+	limit := int64(16 << 20)
+	r.spec.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}
+	if _, err := os.Stat("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"); err == nil {
+		r.spec.Linux.Resources.Memory.Swap = &limit
+	}
+	r.start()
+	cmd, done := r.command("events", "--interval", "1h", r.id)
+	out := cmd.Stdout.(*os.File)
+	r.must(cmd.Start())
+	r.until("the first line", func() bool { return strings.Contains(r.read(out.Name()), `"stats"`) })
+	// The watch begins behind the first line and says nothing when it stands.
+	r.until("oom", func() bool {
+		r.wrun("exec", r.id, "sh", "-c", `x=$(tail -c 40m /dev/zero | tr '\0' a)`)
+		return strings.Contains(r.read(out.Name()), `{"type":"oom","id":"`+r.id+`"}`)
+	})
+	r.ok("delete", "--force", r.id)
+	if res := done(cmd.Wait()); res.code != 0 { // it ends with the container, not an hour later
+		t.Errorf("events: %s", res)
 	}
 }

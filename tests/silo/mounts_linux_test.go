@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
 )
 
 // TestMounts: what is mounted how, seen from inside.
@@ -49,6 +50,42 @@ func TestMounts(t *testing.T) {
 		{"tmpcopyup where nothing is to be copied", func(r *rig) {
 			r.mount(specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"tmpcopyup", "mode=1777"}})
 		}, "stat -c %a /tmp; ls -A /tmp; stat -fc %T /tmp", "1777\ntmpfs"},
+		{"tmpcopyup", func(r *rig) {
+			r.write("rootfs/tmp/dir/file", "A")
+			r.must(os.Chmod(filepath.Join(r.rootfs, "tmp/dir"), 0o777))
+			r.must(os.Symlink("dir/file", filepath.Join(r.rootfs, "tmp/link")))
+			r.must(os.Lchown(filepath.Join(r.rootfs, "tmp/dir/file"), 7, 8))
+			r.must(unix.Chmod(filepath.Join(r.rootfs, "tmp/dir/file"), 0o4755))
+			r.must(unix.Mkfifo(filepath.Join(r.rootfs, "tmp/fifo"), 0o600))
+			r.mount(specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "tmpcopyup"}})
+		}, "cat /tmp/link; stat -c '%a %u %g' /tmp/dir /tmp/dir/file; test -p /tmp/fifo && echo fifo; touch /tmp/x 2>&1", "A777 0 0\n4755 7 8\nfifo\ntouch: /tmp/x: Read-only file system"},
+		{"a tmpfs has the mode of what it covers", func(r *rig) {
+			r.must(os.Chmod(filepath.Join(r.rootfs, "tmp"), 0o710))
+			r.mount(specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs"})
+			r.mount(specs.Mount{Destination: "/etc", Type: "tmpfs", Source: "tmpfs", Options: []string{"mode=1500"}})
+			r.mount(specs.Mount{Destination: "/new", Type: "tmpfs", Source: "tmpfs"})
+		}, "stat -c %a /tmp /etc /new", "710\n1500\n1777"},
+		{"/dev becomes read-only when it is filled", func(r *rig) {
+			r.spec.Mounts[1].Options = append(r.spec.Mounts[1].Options, "ro")
+		}, "grep ' /dev ' /proc/self/mountinfo | cut -d' ' -f6 | cut -c1-2; echo x >/dev/null && ls /dev/pts/ptmx", "ro\n/dev/pts/ptmx"},
+		{"a destination that begins with the root's own path", func(r *rig) {
+			r.mount(specs.Mount{Destination: filepath.Join(r.rootfs, "mnt"), Source: r.write("a", "A"), Options: []string{"bind"}})
+		}, "cat /mnt", "A"},
+		{"a source that an earlier mount brings", func(r *rig) {
+			r.write("src/dir/a", "A")
+			r.write("src/file", "F")
+			r.mount(specs.Mount{Destination: "/mnt", Source: "src", Options: []string{"bind"}})
+			r.mount(specs.Mount{Destination: "/tmp/dir", Source: filepath.Join(r.rootfs, "mnt/dir"), Options: []string{"bind"}})
+			r.mount(specs.Mount{Destination: "/tmp/file", Source: filepath.Join(r.rootfs, "mnt/file"), Options: []string{"bind"}})
+		}, "cat /tmp/dir/a /tmp/file", "AF"},
+		{"the same in a user namespace", func(r *rig) {
+			r.mapped()
+			r.write("src/dir/a", "A")
+			r.write("src/file", "F")
+			r.mount(specs.Mount{Destination: "/mnt", Source: "src", Options: []string{"bind"}})
+			r.mount(specs.Mount{Destination: "/tmp/dir", Source: filepath.Join(r.rootfs, "mnt/dir"), Options: []string{"bind"}})
+			r.mount(specs.Mount{Destination: "/tmp/file", Source: filepath.Join(r.rootfs, "mnt/file"), Options: []string{"bind"}})
+		}, "cat /tmp/dir/a /tmp/file", "AF"},
 		{"relative source", func(r *rig) {
 			r.write("sub/a", "A")
 			r.mount(specs.Mount{Destination: "/mnt", Source: "sub", Options: []string{"rbind"}})

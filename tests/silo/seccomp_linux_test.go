@@ -62,10 +62,3 @@ func TestSeccomp(t *testing.T) {
 		}
 	}
 }
-
-func TestSeccompNotifyRefused(t *testing.T) {
-	r := newRig(t, "true")
-	r.spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/run/x.sock",
-		Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.ActNotify}}}
-	r.refused("SCMP_ACT_NOTIFY is not built yet")
-}

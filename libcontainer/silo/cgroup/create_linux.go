@@ -98,7 +98,7 @@ func fit(dir, controllers string) error {
 		return err
 	}
 	if frozen {
-		return fmt.Errorf("container's cgroup is frozen: %s", dir)
+		return fmt.Errorf("container's cgroup unexpectedly frozen: %s", dir)
 	}
 	return nil
 }

@@ -140,7 +140,7 @@ func TestRefusesFrozen(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := second.Create(); err == nil || !strings.Contains(err.Error(), "container's cgroup is frozen: /") {
+		if err := second.Create(); err == nil || !strings.Contains(err.Error(), "container's cgroup unexpectedly frozen: /") {
 			t.Errorf("got %v", err)
 		}
 	})

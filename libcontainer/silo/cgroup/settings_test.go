@@ -63,7 +63,7 @@ cpu cpu.idle=0
 memory memory.limit_in_bytes=1048576
 memory memory.memsw.limit_in_bytes=3145728
 memory memory.soft_limit_in_bytes=524288
-pids pids.max=0
+pids pids.max=1
 blkio blkio.weight=500
 blkio blkio.weight_device=8:0 10
 blkio blkio.throttle.read_bps_device=8:0 600
@@ -81,7 +81,7 @@ cpu cpu.idle=0
 memory memory.swap.max=2097152
 memory memory.max=1048576
 memory memory.low=524288
-pids pids.max=0
+pids pids.max=1
 io io.bfq.weight=500
 io io.bfq.weight=8:0 10
 io io.max=8:0 rbps=600

@@ -108,11 +108,16 @@ func swappiness(m *specs.LinuxMemory) (bool, error) {
 }
 
 // pidsSettings: 0 is a limit, not the absence of one (config-linux.md, "PIDs").
+// It says what 1 says, that nothing may be forked, and systemd knows only 1.
 func pidsSettings(r *specs.LinuxResources) (s []setting, err error) {
 	if r.Pids.Limit == nil {
 		return nil, nil
 	}
-	return []setting{{field: "pids.limit", file: "pids.max", value: limit(*r.Pids.Limit)}}, nil
+	pids := *r.Pids.Limit
+	if pids == 0 {
+		pids = 1
+	}
+	return []setting{{field: "pids.limit", file: "pids.max", value: limit(pids)}}, nil
 }
 
 func blkioSettings(r *specs.LinuxResources) (s []setting, err error) {
@@ -202,5 +207,5 @@ func prioritySettings(r *specs.LinuxResources) (s []setting, err error) {
 }
 
 func unifiedSettings(*specs.LinuxResources) ([]setting, error) {
-	return nil, errors.New("linux.resources.unified: cgroup v2 is not mounted on this machine")
+	return nil, errors.New("invalid configuration: linux.resources.unified: cgroup v2 is not mounted on this machine")
 }

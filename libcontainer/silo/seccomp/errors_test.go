@@ -90,12 +90,13 @@ func TestFlags(t *testing.T) {
 		notify bool
 		want   uint32
 	}{
-		{nil, false, 0},
-		{[]specs.LinuxSeccompFlag{tsync, log, spec}, false, 1 | 2 | 4},
+		{nil, false, 4},
+		{[]specs.LinuxSeccompFlag{}, false, 0},
+		{[]specs.LinuxSeccompFlag{tsync, log, spec}, false, 2 | 4},
 		{[]specs.LinuxSeccompFlag{wait}, false, 0},
-		{nil, true, 8},
+		{nil, true, 4 | 8},
 		{[]specs.LinuxSeccompFlag{wait, log}, true, 2 | 8 | 32},
-		{[]specs.LinuxSeccompFlag{tsync}, true, 1 | 8 | 16},
+		{[]specs.LinuxSeccompFlag{tsync}, true, 8},
 	} {
 		s := &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Flags: tt.flags}
 		if tt.notify {

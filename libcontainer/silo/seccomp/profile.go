@@ -23,11 +23,9 @@ const (
 
 // Bits of seccomp(2)'s flags argument.
 const (
-	flagTsync            = 1 << 0
 	flagLog              = 1 << 1
 	flagSpecAllow        = 1 << 2
 	flagNewListener      = 1 << 3
-	flagTsyncEsrch       = 1 << 4
 	flagWaitKillableRecv = 1 << 5
 )
 
@@ -103,10 +101,16 @@ func readProfile(s *specs.LinuxSeccomp) (p *profile, warnings []string, err erro
 	if err := contradiction(p.entries); err != nil {
 		return nil, warnings, err
 	}
+	if s.Flags == nil {
+		// runc's default: whoever wants the mitigation, which costs all
+		// programs speed, writes "flags": [].
+		p.flags = flagSpecAllow
+	}
 	for i, f := range s.Flags {
 		switch f {
 		case "SECCOMP_FILTER_FLAG_TSYNC":
-			p.flags |= flagTsync
+			// "Synchronize all other threads of the calling process": whoever
+			// loads a container's filter has none.
 		case specs.LinuxSeccompFlagLog:
 			p.flags |= flagLog
 		case specs.LinuxSeccompFlagSpecAllow:
@@ -122,9 +126,6 @@ func readProfile(s *specs.LinuxSeccomp) (p *profile, warnings []string, err erro
 	}
 	if p.notify {
 		p.flags |= flagNewListener
-		if p.flags&flagTsync != 0 {
-			p.flags |= flagTsyncEsrch // else both flags want the return value: EINVAL
-		}
 	}
 	return p, warnings, nil
 }

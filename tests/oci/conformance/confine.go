@@ -13,17 +13,19 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"wrun/tests/oci/cgroups"
 )
 
 // confinement is what the confined process is told: everything a test may
 // touch is its own, and ends with its namespaces.
 type confinement struct {
-	Program string        // the test, absolute
-	Dir     string        // its working directory
-	Private string        // an empty folder; a tmpfs on it holds TMPDIR, the runtime's root and the wrapper
-	Wrapper string        // text of the wrapper script
-	Cgroups []hierarchy   // mounted anew, rooted in the test's own cgroups
-	Timeout time.Duration // of the test program
+	Program string              // the test, absolute
+	Dir     string              // its working directory
+	Private string              // an empty folder; a tmpfs on it holds TMPDIR, the runtime's root and the wrapper
+	Wrapper string              // text of the wrapper script
+	Cgroups []cgroups.Hierarchy // mounted anew, rooted in the test's own cgroups
+	Timeout time.Duration       // of the test program
 }
 
 const (
@@ -54,21 +56,21 @@ func runConfined(s subject, st suite, m machine, test string, timeout time.Durat
 	}
 	defer os.Remove(private)
 
-	cgroups := m.hierarchies
+	shown := m.hierarchies
 	if s.plainV1 {
-		cgroups = m.plainV1()
+		shown = m.plainV1()
 	}
-	t, err := makeTree(m.hierarchies, fmt.Sprintf("%s%d-%d", treePrefix, os.Getpid(), confinements.Add(1)))
+	t, err := cgroups.Make(m.hierarchies, fmt.Sprintf("%s%d-%d", cgroups.Prefix, os.Getpid(), confinements.Add(1)))
 	if err != nil {
 		return r, nil, nil, err
 	}
 	defer func() {
-		if e := t.remove(); e != nil && err == nil {
+		if e := t.Remove(); e != nil && err == nil {
 			err = e
 		}
 	}()
 	order, err := json.Marshal(confinement{
-		Program: filepath.Join(st.dir, test), Dir: st.dir, Private: private, Cgroups: cgroups, Timeout: timeout,
+		Program: filepath.Join(st.dir, test), Dir: st.dir, Private: private, Cgroups: shown, Timeout: timeout,
 		Wrapper: s.wrapper(filepath.Join(private, privateRoot)),
 	})
 	if err != nil {
@@ -85,7 +87,7 @@ func runConfined(s subject, st suite, m machine, test string, timeout time.Durat
 	return r, tap, diagnostics, nil
 }
 
-func startConfined(order []byte, t *tree, timeout time.Duration) (answer report, tap, diagnostics []byte, err error) {
+func startConfined(order []byte, t *cgroups.Tree, timeout time.Duration) (answer report, tap, diagnostics []byte, err error) {
 	// The confined process lives no longer than the write end of its standard input.
 	orders, write, err := os.Pipe()
 	if err != nil {
@@ -117,7 +119,7 @@ func startConfined(order []byte, t *tree, timeout time.Duration) (answer report,
 	stuck := time.AfterFunc(timeout+15*time.Second, func() { cmd.Process.Kill() })
 	defer stuck.Stop()
 
-	err = t.enter(cmd.Process.Pid)
+	err = t.Enter(cmd.Process.Pid)
 	if err == nil {
 		_, err = write.Write(append(order, '\n'))
 	}
@@ -128,7 +130,7 @@ func startConfined(order []byte, t *tree, timeout time.Duration) (answer report,
 			err = fmt.Errorf("confine: %s", answer.Error)
 		}
 	}
-	t.thaw()
+	t.Thaw()
 	write.Close()
 	waited := cmd.Wait()
 	if err == nil && waited != nil {

@@ -11,10 +11,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"wrun/tests/oci/cgroups"
 )
 
 // confinedCommand is the hidden argument of the process inside the namespaces.
@@ -125,7 +125,7 @@ func (c confinement) enter() error {
 		{"mount proc of this pid namespace", func() error {
 			return syscall.Mount("proc", "/proc", "proc", syscall.MS_NOSUID|syscall.MS_NODEV|syscall.MS_NOEXEC, "")
 		}},
-		{"mount cgroups", c.mountCgroups},
+		{"mount cgroups", func() error { return cgroups.Mount(c.Cgroups) }},
 		{"mount the private folder", func() error { return syscall.Mount("tmpfs", c.Private, "tmpfs", 0, "mode=755") }},
 		{"fill the private folder", c.fill},
 	}
@@ -144,52 +144,4 @@ func (c confinement) fill() error {
 		}
 	}
 	return os.WriteFile(filepath.Join(c.Private, privateRun), []byte(c.Wrapper), 0o755)
-}
-
-// mountCgroups shows the given hierarchies at their usual places, rooted in
-// the cgroups this process was put into.
-func (c confinement) mountCgroups() error {
-	const top = "/sys/fs/cgroup"
-	flags := uintptr(syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC)
-	if err := syscall.Unmount(top, syscall.MNT_DETACH); err != nil {
-		return err
-	}
-	if len(c.Cgroups) == 1 && c.Cgroups[0].v2() {
-		if err := syscall.Mount("cgroup2", top, "cgroup2", flags, ""); err != nil {
-			return err
-		}
-		// Only a cgroup without processes can pass controllers on.
-		leaf := filepath.Join(top, "test")
-		if err := os.Mkdir(leaf, 0o755); err != nil {
-			return err
-		}
-		return os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0)
-	}
-	if err := syscall.Mount("tmpfs", top, "tmpfs", flags, "mode=755"); err != nil {
-		return err
-	}
-	for _, h := range c.Cgroups {
-		if filepath.Dir(h.Mount) != top {
-			return fmt.Errorf("%s is not below %s", h.Mount, top)
-		}
-		if err := os.Mkdir(h.Mount, 0o755); err != nil {
-			return err
-		}
-		kind := "cgroup"
-		if h.v2() {
-			kind = "cgroup2"
-		}
-		if err := syscall.Mount(kind, h.Mount, kind, flags, h.Options); err != nil {
-			return fmt.Errorf("%s: %w", h.Mount, err)
-		}
-		// Joined controllers are also found under each one's own name.
-		if joined := filepath.Base(h.Mount); strings.Contains(joined, ",") {
-			for name := range strings.SplitSeq(joined, ",") {
-				if err := os.Symlink(joined, filepath.Join(top, name)); err != nil {
-					return err
-				}
-			}
-		}
-	}
-	return nil
 }

@@ -10,11 +10,13 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"wrun/tests/oci/cgroups"
 )
 
 // machine is what of this machine decides which tests can pass.
 type machine struct {
-	hierarchies []hierarchy
+	hierarchies []cgroups.Hierarchy
 	limits      map[string]bool // by the names that expected.json uses
 }
 
@@ -23,10 +25,10 @@ type machine struct {
 func readMachine() (machine, error) {
 	m := machine{}
 	var err error
-	if m.hierarchies, err = readHierarchies(); err != nil {
+	if m.hierarchies, err = cgroups.Read(); err != nil {
 		return m, err
 	}
-	if err := sweep(m.hierarchies); err != nil {
+	if err := cgroups.Sweep(m.hierarchies); err != nil {
 		return m, err
 	}
 	sysResource, err := capable(24)
@@ -53,13 +55,13 @@ func readMachine() (machine, error) {
 }
 
 // plainV1 is the machine without its v2 hierarchy, if it has both.
-func (m machine) plainV1() []hierarchy {
+func (m machine) plainV1() []cgroups.Hierarchy {
 	if len(m.hierarchies) == 1 {
 		return m.hierarchies
 	}
-	var v1 []hierarchy
+	var v1 []cgroups.Hierarchy
 	for _, h := range m.hierarchies {
-		if !h.v2() {
+		if !h.V2() {
 			v1 = append(v1, h)
 		}
 	}
@@ -68,7 +70,7 @@ func (m machine) plainV1() []hierarchy {
 
 func (m machine) controller(name string) bool {
 	for _, h := range m.hierarchies {
-		if h.has(name) {
+		if h.Has(name) {
 			return true
 		}
 	}
@@ -79,17 +81,17 @@ func (m machine) controller(name string) bool {
 // its files: newer kernels take some values and forget them.
 func (m machine) keeps(controller, file, value string) (bool, error) {
 	for _, h := range m.hierarchies {
-		if !h.has(controller) {
+		if !h.Has(controller) {
 			continue
 		}
-		t, err := makeTree([]hierarchy{h}, fmt.Sprintf("%s%d-probe", treePrefix, os.Getpid()))
+		t, err := cgroups.Make([]cgroups.Hierarchy{h}, fmt.Sprintf("%s%d-probe", cgroups.Prefix, os.Getpid()))
 		if err != nil {
 			return false, err
 		}
-		path := filepath.Join(t.dirs[0], file)
+		path := filepath.Join(t.Dirs[0], file)
 		refused := os.WriteFile(path, []byte(value), 0)
 		kept, err := os.ReadFile(path)
-		return refused == nil && err == nil && strings.TrimSpace(string(kept)) == value, t.remove()
+		return refused == nil && err == nil && strings.TrimSpace(string(kept)) == value, t.Remove()
 	}
 	return false, nil
 }
@@ -115,7 +117,7 @@ func capable(number uint) (bool, error) {
 func (m machine) leftBehind() error {
 	var left []string
 	for _, h := range m.hierarchies {
-		dirs, err := filepath.Glob(filepath.Join(h.own, fmt.Sprintf("%s%d-*", treePrefix, os.Getpid())))
+		dirs, err := filepath.Glob(filepath.Join(h.Own, fmt.Sprintf("%s%d-*", cgroups.Prefix, os.Getpid())))
 		if err != nil {
 			return err
 		}

@@ -1,6 +1,8 @@
 //go:build linux
 
-package main
+// Package cgroups gives each confined test a cgroup of its own in every
+// Hierarchy of the machine, and shows it nothing else.
+package cgroups
 
 import (
 	"errors"
@@ -14,16 +16,16 @@ import (
 	"time"
 )
 
-// hierarchy is one mounted cgroup tree as this process sees it.
-type hierarchy struct {
+// Hierarchy is one mounted cgroup tree as this process sees it.
+type Hierarchy struct {
 	Mount   string // e.g. /sys/fs/cgroup/memory
 	Options string // mount options that name it: "memory", "none,name=systemd"; empty for v2
-	own     string // the cgroup of this process below Mount
+	Own     string // the cgroup of this process below Mount
 }
 
-func (h hierarchy) v2() bool { return h.Options == "" }
+func (h Hierarchy) V2() bool { return h.Options == "" }
 
-func (h hierarchy) has(controller string) bool {
+func (h Hierarchy) Has(controller string) bool {
 	for name := range strings.SplitSeq(h.Options, ",") {
 		if name == controller {
 			return true
@@ -32,11 +34,11 @@ func (h hierarchy) has(controller string) bool {
 	return false
 }
 
-// treePrefix names the cgroups this program makes; the pid follows.
-const treePrefix = "wrun-oci-"
+// Prefix names the cgroups this program makes; the pid follows.
+const Prefix = "wrun-oci-"
 
-// readHierarchies joins /proc/self/cgroup with /proc/self/mountinfo.
-func readHierarchies() ([]hierarchy, error) {
+// Read joins /proc/self/cgroup with /proc/self/mountinfo.
+func Read() ([]Hierarchy, error) {
 	memberships, err := os.ReadFile("/proc/self/cgroup")
 	if err != nil {
 		return nil, err
@@ -45,26 +47,26 @@ func readHierarchies() ([]hierarchy, error) {
 	if err != nil {
 		return nil, err
 	}
-	var all []hierarchy
+	var all []Hierarchy
 	for line := range strings.Lines(string(memberships)) {
 		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
 		if len(f) != 3 {
 			continue
 		}
-		h := hierarchy{Options: f[1]}
+		h := Hierarchy{Options: f[1]}
 		if strings.HasPrefix(f[1], "name=") {
 			h.Options = "none," + f[1]
 		}
 		if h.Mount = mountOf(string(mounts), f[1]); h.Mount == "" {
 			continue
 		}
-		h.own = filepath.Join(h.Mount, f[2])
+		h.Own = filepath.Join(h.Mount, f[2])
 		all = append(all, h)
 	}
 	return all, nil
 }
 
-// mountOf answers where the hierarchy named by a line of /proc/self/cgroup is mounted.
+// mountOf answers where the Hierarchy named by a line of /proc/self/cgroup is mounted.
 func mountOf(mountinfo, controllers string) string {
 	for line := range strings.Lines(mountinfo) {
 		before, after, found := strings.Cut(strings.TrimSpace(line), " - ")
@@ -91,33 +93,33 @@ func containsAll(options, names string) bool {
 	return true
 }
 
-// tree is one cgroup in each hierarchy. A test's cgroup namespace is rooted
+// Tree is one cgroup in each Hierarchy. A test's cgroup namespace is rooted
 // there, so the fixed cgroup names of the suite cannot collide, neither with
 // another test nor with the machine's own.
-type tree struct{ dirs []string }
+type Tree struct{ Dirs []string }
 
-// makeTree makes the cgroups below this process's own, so its limits hold. On
+// Make makes the cgroups below this process's own, so its limits hold. On
 // a pure v2 machine they stand below the root: a cgroup with processes cannot
 // pass controllers on.
-func makeTree(all []hierarchy, name string) (*tree, error) {
-	t := &tree{}
+func Make(all []Hierarchy, name string) (*Tree, error) {
+	t := &Tree{}
 	for _, h := range all {
-		parent := h.own
-		if len(all) == 1 && h.v2() {
+		parent := h.Own
+		if len(all) == 1 && h.V2() {
 			parent = h.Mount
 		}
 		dir := filepath.Join(parent, name)
 		if err := os.Mkdir(dir, 0o755); err != nil {
-			return nil, errors.Join(err, t.remove())
+			return nil, errors.Join(err, t.Remove())
 		}
-		t.dirs = append(t.dirs, dir)
-		if !h.has("cpuset") {
+		t.Dirs = append(t.Dirs, dir)
+		if !h.Has("cpuset") {
 			continue
 		}
 		// A new cpuset is empty and takes no process before it is filled.
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
 			if err := copyFile(filepath.Join(parent, file), filepath.Join(dir, file)); err != nil {
-				return nil, errors.Join(err, t.remove())
+				return nil, errors.Join(err, t.Remove())
 			}
 		}
 	}
@@ -132,8 +134,8 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, data, 0o644)
 }
 
-func (t *tree) enter(pid int) error {
-	for _, dir := range t.dirs {
+func (t *Tree) Enter(pid int) error {
+	for _, dir := range t.Dirs {
 		if err := os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0); err != nil {
 			return err
 		}
@@ -141,9 +143,9 @@ func (t *tree) enter(pid int) error {
 	return nil
 }
 
-// thaw wakes whatever a test left frozen: a frozen process cannot die.
-func (t *tree) thaw() {
-	for _, dir := range t.dirs {
+// Thaw wakes whatever a test left frozen: a frozen process cannot die.
+func (t *Tree) Thaw() {
+	for _, dir := range t.Dirs {
 		filepath.WalkDir(dir, func(path string, e fs.DirEntry, err error) error {
 			if err == nil && e.Name() == "freezer.state" {
 				os.WriteFile(path, []byte("THAWED"), 0)
@@ -153,11 +155,11 @@ func (t *tree) thaw() {
 	}
 }
 
-// remove removes the cgroups. The processes in them have been killed; the
+// Remove removes the cgroups. The processes in them have been killed; the
 // kernel may need a moment to forget the last one, and tells nobody.
-func (t *tree) remove() error {
+func (t *Tree) Remove() error {
 	var errs []error
-	for _, dir := range t.dirs {
+	for _, dir := range t.Dirs {
 		deadline := time.Now().Add(5 * time.Second)
 		for {
 			err := removeCgroups(dir)
@@ -193,20 +195,68 @@ func removeCgroups(dir string) error {
 	return os.Remove(dir)
 }
 
-// sweep removes the cgroups of an earlier run that was killed.
-func sweep(all []hierarchy) error {
+// Sweep removes the cgroups of an earlier run that was killed.
+func Sweep(all []Hierarchy) error {
 	var errs []error
 	for _, h := range all {
-		for _, parent := range []string{h.own, h.Mount} {
-			dirs, _ := filepath.Glob(filepath.Join(parent, treePrefix+"*"))
+		for _, parent := range []string{h.Own, h.Mount} {
+			dirs, _ := filepath.Glob(filepath.Join(parent, Prefix+"*"))
 			for _, dir := range dirs {
-				owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), treePrefix), "-")
+				owner, _, _ := strings.Cut(strings.TrimPrefix(filepath.Base(dir), Prefix), "-")
 				pid, err := strconv.Atoi(owner)
 				if err == nil && pid != os.Getpid() && syscall.Kill(pid, 0) == syscall.ESRCH {
-					errs = append(errs, (&tree{dirs: []string{dir}}).remove())
+					errs = append(errs, (&Tree{Dirs: []string{dir}}).Remove())
 				}
 			}
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// Mount shows the given hierarchies at their usual places, rooted in
+// the cgroups this process was put into.
+func Mount(all []Hierarchy) error {
+	const top = "/sys/fs/cgroup"
+	flags := uintptr(syscall.MS_NOSUID | syscall.MS_NODEV | syscall.MS_NOEXEC)
+	if err := syscall.Unmount(top, syscall.MNT_DETACH); err != nil {
+		return err
+	}
+	if len(all) == 1 && all[0].V2() {
+		if err := syscall.Mount("cgroup2", top, "cgroup2", flags, ""); err != nil {
+			return err
+		}
+		// Only a cgroup without processes can pass controllers on.
+		leaf := filepath.Join(top, "test")
+		if err := os.Mkdir(leaf, 0o755); err != nil {
+			return err
+		}
+		return os.WriteFile(filepath.Join(leaf, "cgroup.procs"), []byte(strconv.Itoa(os.Getpid())), 0)
+	}
+	if err := syscall.Mount("tmpfs", top, "tmpfs", flags, "mode=755"); err != nil {
+		return err
+	}
+	for _, h := range all {
+		if filepath.Dir(h.Mount) != top {
+			return fmt.Errorf("%s is not below %s", h.Mount, top)
+		}
+		if err := os.Mkdir(h.Mount, 0o755); err != nil {
+			return err
+		}
+		kind := "cgroup"
+		if h.V2() {
+			kind = "cgroup2"
+		}
+		if err := syscall.Mount(kind, h.Mount, kind, flags, h.Options); err != nil {
+			return fmt.Errorf("%s: %w", h.Mount, err)
+		}
+		// Joined controllers are also found under each one's own name.
+		if joined := filepath.Base(h.Mount); strings.Contains(joined, ",") {
+			for name := range strings.SplitSeq(joined, ",") {
+				if err := os.Symlink(joined, filepath.Join(top, name)); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
 }

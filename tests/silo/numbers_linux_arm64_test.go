@@ -1,0 +1,4 @@
+package silo
+
+// mkdirNumber: there is none here.
+const mkdirNumber = -1
