@@ -234,8 +234,17 @@ func (g *Group) pure() bool { return len(g.Dirs) == 1 && g.Dirs[0].Controllers =
 // path below the container's group, "" stands for all others. Sub-groups are
 // the container's own making; Open of one that is not there fails.
 func (g *Group) Sub(paths map[string]string) (*Group, error) {
+	for c, sub := range paths {
+		for part := range strings.SplitSeq(sub, "/") {
+			if part == ".." {
+				return nil, fmt.Errorf("bad sub cgroup path %q: it leads out of the container's cgroup", sub)
+			}
+		}
+		if c != "" && !g.controls(c) {
+			return nil, fmt.Errorf("unknown controller %s: cgroup %s takes no part in one", c, g.Path)
+		}
+	}
 	s := &Group{Path: g.Path, Dirs: make([]Dir, len(g.Dirs))}
-	used := 0
 	for i := range g.Dirs {
 		d := &g.Dirs[i]
 		sub, ok := paths[d.Controllers]
@@ -245,21 +254,23 @@ func (g *Group) Sub(paths map[string]string) (*Group, error) {
 			}
 			sub, ok = paths[c]
 		}
-		if ok && d.Controllers != "" {
-			used++
-		} else {
+		if !ok || d.Controllers == "" {
 			sub = paths[""]
 		}
 		s.Dirs[i] = Dir{Controllers: d.Controllers, Mount: d.Mount, Path: path.Join(g.inside(d), clean(sub))}
 	}
-	named := len(paths)
-	if _, ok := paths[""]; ok {
-		named--
-	}
-	if used < named {
-		return nil, fmt.Errorf("cgroup %s takes no part in one of the controllers of %v", g.Path, paths)
-	}
 	return s, nil
+}
+
+// controls says whether one of the group's v1 directories is of controller c, or
+// of the controllers that c lists.
+func (g *Group) controls(c string) bool {
+	for i := range g.Dirs {
+		if d := g.Dirs[i].Controllers; d != "" && (d == c || has(d, c)) {
+			return true
+		}
+	}
+	return false
 }
 
 // Mount is one hierarchy as a container sees it below /sys/fs/cgroup.

@@ -209,7 +209,7 @@ func TestSub(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := g.Sub(map[string]string{"cpuacct": "../one", "": "rest"})
+	s, err := g.Sub(map[string]string{"cpuacct": "/one", "": "rest"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -218,6 +218,9 @@ func TestSub(t *testing.T) {
 		if !ok || s.inside(d) != want {
 			t.Errorf("%q: %+v, want %s", c, d, want)
 		}
+	}
+	if _, err := g.Sub(map[string]string{"": "a/../../b"}); err == nil {
+		t.Error("a path that leads out is no error")
 	}
 	if _, err := g.Sub(map[string]string{"nosuch": "a"}); err == nil {
 		t.Error("an unknown controller: no error")

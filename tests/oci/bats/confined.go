@@ -135,6 +135,7 @@ func (c confinement) enter() error {
 		{"mount cgroups", func() error { return cgroups.Mount(c.Cgroups) }},
 		{"mount the private folder", func() error { return syscall.Mount("tmpfs", c.Private, "tmpfs", 0, "mode=755") }},
 		{"fill the private folder", c.fill},
+		{"a /dev of its own", c.devices},
 		{"a /run of its own", func() error { return syscall.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755") }},
 		// One of the suite's hooks writes below the working directory of the
 		// runtime under test, whatever that is.
@@ -150,6 +151,29 @@ func (c confinement) enter() error {
 		}
 	}
 	return nil
+}
+
+// devices lays a changeable copy over /dev: runtimes give a container's standard
+// streams to its user, and those may be the machine's /dev/null.
+func (c confinement) devices() error {
+	upper, workdir := filepath.Join(c.Private, "dev"), filepath.Join(c.Private, "dev.work")
+	for _, dir := range []string{upper, workdir} {
+		if err := os.Mkdir(dir, 0o755); err != nil {
+			return err
+		}
+	}
+	pts, err := syscall.Open("/dev/pts", syscall.O_DIRECTORY|syscall.O_RDONLY|syscall.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer syscall.Close(pts)
+	if err := syscall.Mount("overlay", "/dev", "overlay", 0, "lowerdir=/dev,upperdir="+upper+",workdir="+workdir); err != nil {
+		return err
+	}
+	if err := syscall.Mount(fmt.Sprintf("/proc/self/fd/%d", pts), "/dev/pts", "", syscall.MS_BIND, ""); err != nil {
+		return err
+	}
+	return syscall.Mount("tmpfs", "/dev/shm", "tmpfs", 0, "mode=1777")
 }
 
 func (c confinement) fill() error {

@@ -143,6 +143,17 @@ func (t *Tree) Enter(pid int) error {
 	return nil
 }
 
+// Realtime lends the tree microseconds of each second for realtime processes,
+// where the kernel keeps such a budget.
+func (t *Tree) Realtime(us int) {
+	for _, dir := range t.Dirs {
+		file := filepath.Join(dir, "cpu.rt_runtime_us")
+		if _, err := os.Stat(file); err == nil {
+			_ = os.WriteFile(file, []byte(strconv.Itoa(us)), 0)
+		}
+	}
+}
+
 // Thaw wakes whatever a test left frozen: a frozen process cannot die.
 func (t *Tree) Thaw() {
 	for _, dir := range t.Dirs {
