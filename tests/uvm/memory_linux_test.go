@@ -90,3 +90,57 @@ func TestHostMemory(t *testing.T) {
 		}
 	})
 }
+
+// TestOOMEvent: a process that the guest's kernel kills for want of memory is an
+// event on the host, once for each who listens, and the end of the container is
+// the end of events.
+func TestOOMEvent(t *testing.T) {
+	r := newRig(t, "sleep", "1000")
+	limit := int64(32 << 20)
+	r.spec.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}
+	r.start()
+	listen := func() (said func() int, end func()) {
+		cmd, done := r.command("events", "--interval", "1h", r.id)
+		out := cmd.Stdout.(*os.File).Name()
+		r.must(cmd.Start())
+		r.until("the first line", func() bool { return strings.Contains(r.read(out), `"stats"`) })
+		return func() int { return strings.Count(r.read(out), `{"type":"oom","id":"`+r.id+`"}`) }, func() {
+			if res := done(cmd.Wait()); res.code != 0 {
+				t.Errorf("events: %s", res)
+			}
+		}
+	}
+	eat := func() {
+		if res := r.wrun(append([]string{"exec", r.id}, sh("exec dd if=/dev/zero of=/dev/null bs=100M count=1")...)...); res.code != 137 {
+			t.Errorf("above the limit: %s", res)
+		}
+	}
+	first, firstEnds := listen()
+	// The watch begins behind the first line and says nothing when it stands.
+	r.until("an event", func() bool { eat(); return first() > 0 })
+	before := first()
+	second, secondEnds := listen()
+	r.until("an event for both", func() bool { eat(); return second() > 0 })
+	if had := first() - before; had < second() {
+		t.Errorf("%d events for who came first, %d for the other", had, second())
+	}
+	r.ok("delete", "--force", r.id)
+	firstEnds()
+	secondEnds()
+}
+
+// TestUpdateBeyondVM: what the VM has not, no limit gives.
+func TestUpdateBeyondVM(t *testing.T) {
+	r := newRig(t, "sleep", "1000")
+	limit := int64(64 << 20)
+	r.spec.Linux.Resources = &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}}
+	r.start()
+	r.ok("update", "--memory", "100M", r.id)
+	if stats := r.ok("events", "--stats", r.id); !strings.Contains(stats, `"limit":104857600`) {
+		t.Errorf("after update to 100M: %s", stats)
+	}
+	res := r.wrun("update", "--memory", "1G", r.id)
+	if res.code == 0 || !strings.Contains(res.err, "the utility VM has") {
+		t.Errorf("update to more than there is: %s", res)
+	}
+}

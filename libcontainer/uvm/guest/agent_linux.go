@@ -49,6 +49,7 @@ type task struct {
 type container struct {
 	config *libcontainer.Config
 	system libcontainer.System
+	ooms   *ooms // nil until the host asks
 }
 
 // TemplateOperand has the agent prepare a VM that becomes a template.
@@ -138,6 +139,8 @@ func (a *agent) serve(op string, in json.RawMessage) (any, error) {
 		return with(in, a.update)
 	case wire.OpStats:
 		return with(in, a.stats)
+	case wire.OpOOM:
+		return with(in, a.oom)
 	case wire.OpHook:
 		return with(in, a.hook)
 	case wire.OpClose:
