@@ -1,7 +1,6 @@
 package files
 
 import (
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -59,16 +58,19 @@ const lastUnique = ^uint64(0)
 // take no more than 800 bytes.
 const loopStack = 4096
 
-// loops is what the two share, in memory that Go's collector does not know.
+// loops is what the two share with each other and their parent, in memory that
+// Go's collector does not know. Its numbers are written in one go, each before a
+// system call and read behind one, which is all the order that amd64 needs; the
+// functions of sync/atomic are not for processes without a runtime.
 type loops struct {
 	stacks     [2][loopStack]byte
 	request    [maxFrame]byte
 	_          [8 - maxFrame%8]byte // headers are looked at in place, aligned
 	replies    [2 * maxFrame]byte
 	fuse, port uintptr
-	pids       [2]atomic.Int32
-	unmounted  atomic.Bool
-	why        atomic.Uint64 // the first reason, and below it its error number
+	pids       [2]uintptr
+	unmounted  bool
+	why        uint64 // the first reason, and below it its error number
 }
 
 // loop is called by cloneLoop, in the new process.
@@ -117,7 +119,7 @@ func (l *loops) carryRequests() {
 			// The tree is unmounted, which the kernel does not tell the host. The
 			// answer ends the other loop: no reply is under way behind it.
 			*(*inHeader)(unsafe.Pointer(&l.request)) = inHeader{length: uint32(inHeaderSize), opcode: opDestroy, unique: lastUnique, node: rootNode}
-			l.unmounted.Store(true)
+			l.unmounted = true
 			l.send(buf, uintptr(inHeaderSize))
 			return
 		default:
@@ -191,7 +193,7 @@ func (l *loops) carryReplies() {
 		case err == syscall.EINTR:
 		case err == 0 && n > 0:
 			end += n
-		case l.unmounted.Load():
+		case l.unmounted:
 			return
 		case err == 0, err == syscall.ECONNRESET:
 			l.fail(toHost, portEnded, 0)
@@ -209,7 +211,13 @@ func (l *loops) carryReplies() {
 //go:norace
 //go:nocheckptr
 func (l *loops) moveDown(start, end uintptr) uintptr {
-	copy(l.replies[:], l.replies[start:end])
+	// copy is a call into the runtime in programs that look for data races. What
+	// the last word has too much is of no message.
+	const word = unsafe.Sizeof(uint64(0))
+	to, from := unsafe.Pointer(&l.replies), unsafe.Pointer(&l.replies[start])
+	for at := uintptr(0); at < end-start; at += word {
+		*(*uint64)(unsafe.Add(to, at)) = *(*uint64)(unsafe.Add(from, at))
+	}
 	return end - start
 }
 
@@ -246,7 +254,9 @@ func (l *loops) reply(at unsafe.Pointer, length uintptr) bool {
 //go:norace
 //go:nocheckptr
 func (l *loops) fail(other direction, why reason, err syscall.Errno) {
-	l.why.CompareAndSwap(0, uint64(why)<<32|uint64(err))
+	if l.why == 0 {
+		l.why = uint64(why)<<32 | uint64(err)
+	}
 	l.stop(other)
 }
 
@@ -254,7 +264,7 @@ func (l *loops) fail(other direction, why reason, err syscall.Errno) {
 //go:norace
 //go:nocheckptr
 func (l *loops) stop(which direction) {
-	if pid := l.pids[which&1].Load(); pid > 0 {
-		syscall.RawSyscall(syscall.SYS_KILL, uintptr(pid), uintptr(syscall.SIGKILL), 0)
+	if pid := l.pids[which&1]; pid > 0 {
+		syscall.RawSyscall(syscall.SYS_KILL, pid, uintptr(syscall.SIGKILL), 0)
 	}
 }

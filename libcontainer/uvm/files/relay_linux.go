@@ -85,7 +85,7 @@ func (r *Relay) Start(port int) error {
 		l.stop(toGuest)
 		return errors.Join(fmt.Errorf("start the relay of files: %w", err), r.wait(toGuest))
 	}
-	if l.why.Load() != 0 { // the first loop has failed, perhaps before it could know the second one
+	if l.why != 0 { // the first loop has failed, perhaps before it could know the second one
 		l.stop(toHost)
 	}
 	return nil
@@ -97,8 +97,8 @@ func (r *Relay) Wait() error {
 	l := r.loops
 	// In this order: see fail.
 	err := errors.Join(r.wait(toGuest), r.wait(toHost))
-	why, number := reason(l.why.Load()>>32), unix.Errno(uint32(l.why.Load()))
-	unmounted := l.unmounted.Load()
+	why, number := reason(l.why>>32), unix.Errno(uint32(l.why))
+	unmounted := l.unmounted
 	if err := errors.Join(err, unix.Munmap(r.memory)); err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (r *Relay) Wait() error {
 func (r *Relay) wait(which direction) error {
 	for {
 		// WALL, since nobody gets a signal at their end.
-		if _, err := unix.Wait4(int(r.loops.pids[which].Load()), nil, unix.WALL, nil); err != unix.EINTR {
+		if _, err := unix.Wait4(int(r.loops.pids[which]), nil, unix.WALL, nil); err != unix.EINTR {
 			return err
 		}
 	}
@@ -142,7 +142,7 @@ func (l *loops) begin(which direction) error {
 	if errno != 0 {
 		return unix.Errno(errno)
 	}
-	l.pids[which].Store(int32(pid))
+	l.pids[which] = pid
 	return err
 }
 

@@ -1,17 +1,13 @@
 package files
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
-
-// workers is how many requests are served at once. One that waits for a disk
-// leaves the others to go on; more would wait for the same disk.
-const workers = 4
 
 // enoughDescriptors is what the server asks for: each file the guest knows costs
 // one, and a guest with little memory knows some 200 000 at most.
@@ -29,12 +25,9 @@ type server struct {
 	handles     handles
 	initialised atomic.Bool
 
-	// turn is held by the worker that receives; surplus is what it received beyond
-	// its message.
-	turn    sync.Mutex
-	surplus []byte
+	pool
+	surplus []byte // what the worker that has the turn received beyond its message
 	ended   bool
-	busy    sync.WaitGroup // slow requests in service
 
 	sending sync.Mutex
 }
@@ -42,6 +35,8 @@ type server struct {
 // worker serves one request at a time, in buffers of its own.
 type worker struct {
 	*server
+	hasTurn     atomic.Bool
+	late        *time.Timer // the request in service takes long
 	credentials credentials
 	current     request
 	request     []byte
@@ -67,7 +62,8 @@ func Serve(conn, root int) error {
 		return fmt.Errorf("open /proc/self/fd: %w", err)
 	}
 	defer unix.Close(descriptors)
-	s := &server{conn: conn, root: root, descriptors: descriptors}
+	s := &server{conn: conn, root: root, descriptors: descriptors, pool: pool{turn: make(chan struct{}, 1)}}
+	s.turn <- struct{}{}
 	var st unix.Statx_t
 	if errno := stat(root, self, &st); errno != 0 {
 		return fmt.Errorf("stat the root of the served tree: %w", errno)
@@ -78,20 +74,11 @@ func Serve(conn, root int) error {
 	s.reset(&st)
 	defer s.reset(&st)
 
-	ends := make(chan error, workers)
 	for range workers {
-		go func() { ends <- s.work() }()
+		s.hire()
 	}
-	var first error
-	for range workers {
-		if err := <-ends; err != nil && first == nil {
-			first = err
-			// Wakes the worker that waits for the next message, and whoever is stuck
-			// with a reply.
-			_ = unix.Shutdown(conn, unix.SHUT_RDWR)
-		}
-	}
-	return first
+	s.all.Wait()
+	return s.failure
 }
 
 // reset takes back everything from the guest but the root.
@@ -99,59 +86,6 @@ func (s *server) reset(st *unix.Statx_t) {
 	s.initialised.Store(false)
 	s.handles.reset()
 	s.inodes.reset(s.root, st)
-}
-
-func (s *server) work() error {
-	w := &worker{server: s, request: make([]byte, maxFrame), reply: make([]byte, maxFrame), scratch: make([]byte, scratchSize)}
-	if err := w.prepareThread(); err != nil {
-		return fmt.Errorf("prepare a thread to serve files: %w", err)
-	}
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	for {
-		frame, err := w.receive()
-		if frame != nil {
-			err = w.answer(frame)
-		}
-		if frame == nil || err != nil {
-			s.ended = true
-			if errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
-				// The other end may close at any time, as well before a reply.
-				err = nil
-			}
-			return err
-		}
-	}
-}
-
-// answer serves one message and replies to it. The worker that received it
-// serves it, and keeps the turn to receive if that is quicker done than handing
-// the turn to another thread; so most messages cross no thread on their way.
-func (w *worker) answer(frame []byte) error {
-	r := &w.current
-	if err := r.decode(frame); err != nil {
-		return err
-	}
-	switch {
-	case r.opcode == opInit || r.opcode == opDestroy:
-		// Behind their answer must come no other: on the same connection the guest
-		// may count its requests from zero again.
-		w.busy.Wait()
-	case r.opcode < uint32(len(shapes)) && shapes[r.opcode].slow:
-		w.busy.Add(1)
-		w.turn.Unlock()
-		defer func() {
-			// In this order: who waits for the end of the busy has the turn.
-			w.busy.Done()
-			w.turn.Lock()
-		}()
-	}
-	w.replied = 0
-	errno := w.serve(r)
-	if r.opcode == opForget || r.opcode == opBatchForget {
-		return nil // nobody waits for an answer to these
-	}
-	return w.send(r.unique, errno)
 }
 
 // serve does what the request asks. The reply, but for its header, is in
