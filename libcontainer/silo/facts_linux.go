@@ -22,6 +22,7 @@ func gather(c *libcontainer.Config, in *Input) error {
 	if f.Grantable, err = grantable(in); err != nil {
 		return err
 	}
+	in.DenySetgroups = deniesSetgroups(in)
 	f.OpenFiles = callersOpenFiles()
 	f.AppArmor = in.Spec.Process != nil && in.Spec.Process.ApparmorProfile != "" && appArmor()
 	root, err := unix.Open(in.Spec.Root.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -29,7 +30,6 @@ func gather(c *libcontainer.Config, in *Input) error {
 		return fmt.Errorf("open root.path %s: %w", in.Spec.Root.Path, err)
 	}
 	defer unix.Close(root)
-	f.Privileged = unix.Geteuid() == 0
 	if err := f.mounts(root, in); err != nil {
 		return err
 	}
@@ -38,6 +38,11 @@ func gather(c *libcontainer.Config, in *Input) error {
 	}
 	if in.Spec.Process != nil {
 		in.Env = withHome(in.Spec.Process, root)
+	}
+	if in.NoPivot {
+		if f.Revealing, err = revealing(in.Spec.Root.Path); err != nil {
+			return err
+		}
 	}
 	if p, ok := propagationFlag(in.linux().RootfsPropagation); ok && p&msShared != 0 {
 		if f.RootParent, err = mountAbove(in.Spec.Root.Path); err != nil {
@@ -214,6 +219,27 @@ func mountAbove(dir string) (string, error) {
 		}
 	}
 	return best, nil
+}
+
+// revealing lists where whole proc and sysfs file systems are mounted outside
+// the root file system.
+func revealing(root string) ([]string, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("look for mounts to hide: %w", err)
+	}
+	var list []string
+	for line := range strings.Lines(string(data)) {
+		before, after, _ := strings.Cut(line, " - ")
+		f, kind := strings.Fields(before), strings.Fields(after)
+		if len(f) < 5 || len(kind) < 1 || f[3] != "/" || kind[0] != "proc" && kind[0] != "sysfs" {
+			continue
+		}
+		if at := unescapeMount(f[4]); at != root && !strings.HasPrefix(at, root+"/") {
+			list = append(list, at)
+		}
+	}
+	return list, nil
 }
 
 // unescapeMount undoes mountinfo's octal escapes (proc_pid_mountinfo(5)).

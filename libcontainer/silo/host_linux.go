@@ -42,6 +42,9 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer
 	if c.Spec.Root == nil {
 		return nil, errors.New("root.path is missing: a Linux container has a root file system")
 	}
+	if err := mayCreate(c.Spec); err != nil {
+		return nil, err
+	}
 	s := &system{h: &handle{Dir: c.Dir}}
 	if p := c.Spec.Process; p != nil {
 		s.cwd = p.Cwd
@@ -125,10 +128,14 @@ func (b *birth) expect() error {
 	if err != nil {
 		return err
 	}
-	b.system.h.Group = group
+	b.in.Facts.Privileged = unix.Geteuid() == 0
 	b.in.Facts.Unified = layout.Pure()
-	b.in.Facts.Cgroups = group.Mounts()
-	if b.in.Facts.Tasks, b.in.Facts.Born = group.Joins(); b.in.Facts.Born || !b.in.canWait() {
+	if b.in.Facts.Privileged || !goesWithout(b.in, group) {
+		b.system.h.Group = group
+		b.in.Facts.Cgroups = group.Mounts()
+		b.in.Facts.Tasks, b.in.Facts.Born = group.Joins()
+	}
+	if b.in.Facts.Born || !b.in.canWait() {
 		return converse(b.files)
 	}
 	b.in.Waits = true
@@ -208,33 +215,19 @@ func (b *birth) streams() error {
 // control makes the cgroup and sets its limits.
 func (b *birth) control() error {
 	h := b.system.h
-	if err := h.Group.Check(); err != nil {
-		return err
+	if h.Group != nil {
+		if err := h.Group.Check(); err != nil {
+			return err
+		}
 	}
 	if err := b.config.Record(h.encode()); err != nil {
 		return err
 	}
 	b.made = true
-	if err := h.Group.Create(); err != nil {
-		return err
-	}
-	if err := h.Group.Apply(b.in.linux().Resources, b.config.Warn); err != nil {
-		return err
-	}
-	if uid := b.in.groupOwner(); uid != 0 {
-		if err := h.Group.Delegate(uid); err != nil {
-			return err
+	if h.Group != nil {
+		if err := b.group(h.Group); err != nil {
+			return groupHint(err)
 		}
-	}
-	join, err := h.Group.Open()
-	if err != nil {
-		return err
-	}
-	for i, fd := range join.Tasks {
-		b.keep(TasksFile(i), fd)
-	}
-	if b.into = join.Into; b.into >= 0 {
-		b.keep(fileGroup, b.into)
 	}
 	report := b.files[fileSync]
 	if !b.in.Direct {
@@ -251,6 +244,32 @@ func (b *birth) control() error {
 		return err
 	}
 	b.keep(fileStub, stub)
+	return nil
+}
+
+// group makes the cgroup and opens the child's way into it.
+func (b *birth) group(g *cgroup.Group) error {
+	if err := g.Create(); err != nil {
+		return err
+	}
+	if err := g.Apply(own(b.in.linux().Resources, b.in.Facts.Privileged), b.config.Warn); err != nil {
+		return err
+	}
+	if uid := b.in.groupOwner(); uid != 0 {
+		if err := g.Delegate(uid); err != nil {
+			return err
+		}
+	}
+	join, err := g.Open()
+	if err != nil {
+		return err
+	}
+	for i, fd := range join.Tasks {
+		b.keep(TasksFile(i), fd)
+	}
+	if b.into = join.Into; b.into >= 0 {
+		b.keep(fileGroup, b.into)
+	}
 	return nil
 }
 
@@ -336,7 +355,7 @@ func (b *birth) accompany(ctx context.Context) error {
 				Bundle: b.config.Bundle, Annotations: b.in.Spec.Annotations,
 			})
 		case said && code == codeMap:
-			err = writeMaps(c.pid, b.in.linux())
+			err = writeMaps(c.pid, b.in.linux(), b.in.Facts.Privileged)
 		case said && code == codeOffsets:
 			err = writeOffsets(c.pid, b.in.linux().TimeOffsets)
 		case said && code == codeFork:

@@ -65,7 +65,7 @@ func userNamespace(uids, gids []specs.LinuxIDMapping) (int, error) {
 	if !said || code != codeMap {
 		return -1, errors.New("its first process did not come to life")
 	}
-	if err := writeMaps(c.pid, &specs.Linux{UIDMappings: uids, GIDMappings: gids}); err != nil {
+	if err := writeMaps(c.pid, &specs.Linux{UIDMappings: uids, GIDMappings: gids}, true); err != nil {
 		return -1, err
 	}
 	return openNamespace(c.pid, "user")

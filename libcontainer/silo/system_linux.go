@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -217,10 +219,13 @@ func (c *child) wait(ctx context.Context) (int, error) {
 
 // Processes lists the container's processes by host pid, init first.
 func (s *system) Processes(context.Context) ([]int, error) {
+	var pids []int
+	var err error
 	if s.h.Group == nil {
-		return nil, nil
+		pids, err = s.inOwnPids()
+	} else {
+		pids, err = s.h.Group.Processes()
 	}
-	pids, err := s.h.Group.Processes()
 	if err != nil {
 		return nil, err
 	}
@@ -234,8 +239,49 @@ func (s *system) Processes(context.Context) ([]int, error) {
 	return pids, nil
 }
 
-func (s *system) Pause(ctx context.Context) error  { return s.h.Group.Freeze(ctx) }
-func (s *system) Resume(ctx context.Context) error { return s.h.Group.Thaw(ctx) }
+// inOwnPids finds the processes of a container without a cgroup: those of init's
+// pid namespace, if it has one of its own, else init alone.
+func (s *system) inOwnPids() ([]int, error) {
+	if alive, err := s.alive(); err != nil || !alive {
+		return nil, err
+	}
+	if !s.h.OwnPids {
+		return []int{s.h.Pid}, nil
+	}
+	own, err := os.Readlink("/proc/" + strconv.Itoa(s.h.Pid) + "/ns/pid")
+	if err != nil {
+		return nil, fmt.Errorf("look for the container's processes: %w", err)
+	}
+	proc, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("look for the container's processes: %w", err)
+	}
+	var pids []int
+	for _, e := range proc {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if at, err := os.Readlink("/proc/" + e.Name() + "/ns/pid"); err == nil && at == own {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+func (s *system) Pause(ctx context.Context) error {
+	if s.h.Group == nil {
+		return errNoGroup
+	}
+	return s.h.Group.Freeze(ctx)
+}
+
+func (s *system) Resume(ctx context.Context) error {
+	if s.h.Group == nil {
+		return errNoGroup
+	}
+	return s.h.Group.Thaw(ctx)
+}
 
 // Close removes the container, whatever state it is in.
 func (s *system) Close(ctx context.Context) error {
@@ -314,9 +360,22 @@ func (s *system) unmount() error {
 }
 
 func (s *system) Update(_ context.Context, r *specs.LinuxResources) error {
+	if s.h.Group == nil {
+		return errNoGroup
+	}
 	return s.h.Group.Update(r, nil)
 }
 
-func (s *system) WatchOOM(ctx context.Context, oom func()) error { return s.h.Group.WatchOOM(ctx, oom) }
+func (s *system) WatchOOM(ctx context.Context, oom func()) error {
+	if s.h.Group == nil {
+		return errNoGroup
+	}
+	return s.h.Group.WatchOOM(ctx, oom)
+}
 
-func (s *system) Stats(context.Context) (any, error) { return s.h.Group.Stats() }
+func (s *system) Stats(context.Context) (any, error) {
+	if s.h.Group == nil {
+		return nil, errNoGroup
+	}
+	return s.h.Group.Stats()
+}

@@ -81,6 +81,25 @@ func (g *Group) Check() error {
 	return nil
 }
 
+// Writable says whether this process may make the group, or use the one that is
+// there: in every hierarchy, the nearest directory that exists is its own.
+func (g *Group) Writable() bool {
+	for i := range g.Dirs {
+		dir := g.dir(&g.Dirs[i])
+		for {
+			err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK, unix.AT_EACCESS)
+			if err == nil {
+				break
+			}
+			if err != unix.ENOENT || dir == g.Dirs[i].Mount {
+				return false
+			}
+			dir = path.Dir(dir)
+		}
+	}
+	return true
+}
+
 // fit refuses a directory that was there before and is in use.
 func fit(dir, controllers string) error {
 	pids, err := processes(nil, dir)
