@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +18,7 @@ import (
 	"wrun/libcontainer/pidfd"
 	"wrun/libcontainer/procstat"
 	"wrun/libcontainer/silo/cgroup"
+	"wrun/libcontainer/silo/netdev"
 	"wrun/libcontainer/silo/seccomp"
 )
 
@@ -97,6 +100,7 @@ type birth struct {
 	files  map[File]int
 	opened []int // descriptors to close when the child has its copies
 	into   int   // cgroup v2 directory
+	moved  bool  // network devices are in the container
 	made   bool  // something outside this process was announced, and perhaps made
 	plan   *Plan
 }
@@ -140,7 +144,7 @@ func (b *birth) expect() error {
 	}
 	b.in.Waits = true
 	// run waits for nothing in between, so neither does its child.
-	b.in.Direct = b.config.Run && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent()
+	b.in.Direct = b.config.Run && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent() && len(b.in.linux().NetDevices) == 0
 	b.system.direct = b.in.Direct
 	life, err := unix.Open("/proc/self/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -366,8 +370,14 @@ func (b *birth) accompany(ctx context.Context) error {
 				continue // nobody waits for an answer
 			}
 		case said && code == codeHooks:
+			if err = b.netDevices(c.pid); err != nil {
+				return err
+			}
 			err = b.config.Namespaces(ctx, c.pid, b.system.insideHook(b.in))
 		case said && code == codeReady:
+			if err := b.netDevices(c.pid); err != nil {
+				return err
+			}
 			return attached(b.io) // the answer is Settle
 		default:
 			return c.failure(code, value, said, b.system.h.Program, b.system.cwd)
@@ -379,6 +389,27 @@ func (b *birth) accompany(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// netDevices moves devices of the host into the container's network namespace,
+// once.
+func (b *birth) netDevices(pid int) error {
+	list := b.in.linux().NetDevices
+	if len(list) == 0 || b.moved {
+		return nil
+	}
+	b.moved = true
+	ns, err := openNamespace(pid, "net")
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ns)
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		if err := netdev.Move(ns, name, list[name].Name); err != nil {
+			return fmt.Errorf("linux.netDevices: %w", err)
+		}
+	}
+	return nil
 }
 
 // remember saves the pid, and does what is done to the child from outside.

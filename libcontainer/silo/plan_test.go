@@ -341,7 +341,6 @@ func TestUnbuilt(t *testing.T) {
 			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline}
 			s.Linux.Resources = &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}
 		},
-		"linux.netDevices": func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} },
 		"mounts[7] /m: only a bind mount": func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Type: "tmpfs", Options: []string{"ridmap"}})
 		},

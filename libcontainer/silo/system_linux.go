@@ -132,14 +132,37 @@ func (s *system) Signal(ctx context.Context, sig int, all bool) error {
 		return err
 	}
 	defer unix.Close(fd)
-	switch err := unix.PidfdSendSignal(fd, unix.Signal(sig), nil, 0); err {
+	number, err := s.meant(unix.Signal(sig))
+	if err != nil {
+		return err
+	}
+	switch err := unix.PidfdSendSignal(fd, number, nil, 0); err {
 	case nil:
-		return s.thawForKill(ctx, unix.Signal(sig))
+		return s.thawForKill(ctx, number)
 	case unix.ESRCH:
 		return libcontainer.ErrNotRunning
 	default:
 		return fmt.Errorf("unable to signal init: %w", err)
 	}
+}
+
+// meant is the signal that does to a container before its start what sig would
+// do to a program that does not care for it. The first process of a pid namespace
+// gets none but those it handles, and KILL (pid_namespaces(7)); the parked child
+// handles none. Whoever stops a pod that has not started would wait in vain.
+func (s *system) meant(sig unix.Signal) (unix.Signal, error) {
+	switch sig {
+	case 0, unix.SIGCHLD, unix.SIGCONT, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG, unix.SIGWINCH, unix.SIGKILL:
+		return sig, nil
+	}
+	if !s.h.OwnPids || sig < 0 || sig > 64 {
+		return sig, nil
+	}
+	parked, err := s.h.parked()
+	if parked {
+		return unix.SIGKILL, err
+	}
+	return sig, err
 }
 
 // signalAll reaches every process of the cgroup, also when init is gone and

@@ -263,3 +263,17 @@ func TestOOMEvent(t *testing.T) {
 		t.Errorf("events: %s", res)
 	}
 }
+
+// TestTermBeforeStart: what ends a program that does not care ends a container
+// whose program does not run yet.
+func TestTermBeforeStart(t *testing.T) {
+	r := newRig(t, "true")
+	r.save()
+	r.ok("create", r.id)
+	r.ok("kill", r.id, "WINCH")
+	if s := r.state(r.id); s.Status != specs.StateCreated {
+		t.Fatalf("after WINCH: %s", s.Status)
+	}
+	r.ok("kill", r.id, "TERM")
+	r.until("end", func() bool { return r.state(r.id).Status == "stopped" })
+}
