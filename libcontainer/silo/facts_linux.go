@@ -2,6 +2,7 @@ package silo
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -21,6 +22,11 @@ func gather(c *libcontainer.Config, in *Input) error {
 	var err error
 	if f.Grantable, err = grantable(in); err != nil {
 		return err
+	}
+	if in.linux().IntelRdt != nil {
+		if err := resctrl(); err != nil {
+			return err
+		}
 	}
 	in.DenySetgroups = deniesSetgroups(in)
 	f.OpenFiles = callersOpenFiles()
@@ -76,6 +82,19 @@ func callersOpenFiles() Limit {
 		return Limit{}
 	}
 	return Limit{Soft: min(caller.Cur, own.Max), Hard: own.Max}
+}
+
+// resctrl says what the machine lacks for linux.intelRdt; nil if nothing.
+func resctrl() error {
+	known, err := os.ReadFile("/proc/filesystems")
+	if err != nil {
+		return fmt.Errorf("linux.intelRdt: look for the resctrl file system: %w", err)
+	}
+	if !bytes.Contains(known, []byte("\tresctrl\n")) {
+		return libcontainer.WithHint(errors.New("linux.intelRdt: this kernel has no resctrl file system"),
+			"it needs CONFIG_X86_CPU_RESCTRL and a processor with RDT or QoS; /proc/cpuinfo shows rdt_a, cat_l3, mba")
+	}
+	return nil
 }
 
 func appArmor() bool {

@@ -199,6 +199,12 @@ func TestFailingStart(t *testing.T) {
 			}
 			r.spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1 << 30, Hard: 1 << 30}}
 		}, "error setting rlimits"},
+		{"resource director of a machine without one", func(r *rig) {
+			if data, _ := os.ReadFile("/proc/filesystems"); strings.Contains(string(data), "resctrl") {
+				r.Skip("this machine has one")
+			}
+			r.spec.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "x"}
+		}, "linux.intelRdt: this kernel has no resctrl file system"},
 		{"root is not there", func(r *rig) { r.spec.Root.Path = "nosuch" }, "nosuch"},
 		{"cgroup path that leaves", func(r *rig) { r.spec.Linux.CgroupsPath = "../../x" }, "cgroupsPath"},
 		{"device on a path that is a file", func(r *rig) {

@@ -38,6 +38,7 @@ type options struct {
 	failures bool
 	lines    int
 	out      string
+	record   string
 }
 
 // subject is one runtime of the table.
@@ -65,6 +66,7 @@ func main() {
 	flag.BoolVar(&o.failures, "failures", false, "print each failed test with the last lines of its output")
 	flag.IntVar(&o.lines, "lines", 20, "how many lines -failures prints of a test")
 	flag.StringVar(&o.out, "out", "", "keep each file's output in this `folder`")
+	flag.StringVar(&o.record, "record", "", "write the table, and why wrun does not pass what it does not, to this `file`")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bats:", err)
@@ -103,7 +105,10 @@ func run(o options) error {
 	if o.failures {
 		t.printFailures(os.Stdout, o.lines)
 	}
-	return errors.Join(append(failed, m.leftBehind())...)
+	if err := errors.Join(append(failed, m.leftBehind())...); err != nil || o.record == "" {
+		return err
+	}
+	return t.record(o.record, o.suite)
 }
 
 // column runs all files with one runtime. A failed test is a result; an error
