@@ -13,10 +13,10 @@ import (
 	"strings"
 )
 
-//go:embed introduction.md
+//go:embed introduction.txt
 var introduction string
 
-//go:embed taught.md
+//go:embed taught.txt
 var taught string
 
 // reasons says of each test that wrun does not pass why, by file and number.
