@@ -20,15 +20,21 @@ LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # What benchmarks and the conformance table need, of all that tests/setup.sh installs.
 PEERS := runc crun busybox-static procps
 
-.PHONY: all build uvm windows demo test check lint conformance bench cross fuzz fmt setup clean help
+.PHONY: all build uvm uvm-kernel windows demo test check lint conformance bench cross fuzz fmt setup clean help
 
 all: build
 
 build: ## bin/wrun, one static binary
 	$(BUILD) -o bin/wrun .
 
-uvm: build ## bin/uvm, the boot image of utility VMs, of Debian's cloud kernel and wrun itself
-	$(GO) run ./libcontainer/uvm/image/make -wrun bin/wrun -o bin/uvm
+uvm: build ## bin/uvm, the boot image of utility VMs, of Debian's cloud kernel and wrun's agent
+	GOARCH=amd64 $(BUILD) -o bin/agent ./libcontainer/uvm/guest/agent
+	$(GO) run ./libcontainer/uvm/image/make -init bin/agent -o bin/uvm $(if $(KERNEL),-kernel $(KERNEL))
+
+uvm-kernel: ## bin/uvm with a small kernel that it builds of Debian's sources, for minutes (root installs them)
+	sh tests/setup.sh linux-source gcc make libc6-dev flex bison bc libelf-dev xz-utils
+	libcontainer/uvm/image/kernel/build.sh bin/kernel
+	$(MAKE) uvm KERNEL=bin/kernel/vmlinux
 
 windows: ## bin/windows-amd64/wrun.exe, and for arm64; their resources are in the rsrc_windows_*.syso
 	@set -e; for arch in amd64 arm64; do \
@@ -83,4 +89,4 @@ clean:
 	rm -rf bin tests/oci/bin
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14

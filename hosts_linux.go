@@ -11,7 +11,6 @@ import (
 	"wrun/libcontainer/silo"
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/uvm"
-	"wrun/libcontainer/uvm/guest"
 )
 
 // hostFor says which host serves which isolation on Linux.
@@ -76,11 +75,3 @@ func seccompFlags() []string {
 
 // monitor is a process of a container that is none of this kernel's.
 func monitor(args []string) int { return uvm.Monitor(args) }
-
-// agent is the first process of a utility VM, or one that helps it.
-func agent(operand string) error {
-	if operand == guest.FilesCommand {
-		return guest.RelayFiles()
-	}
-	return guest.Main(operand == "template")
-}

@@ -1,13 +1,7 @@
 package main
 
-import (
-	"fmt"
-	"os"
-)
-
-// process is what wrun is when wrun itself starts it, or the kernel of a utility
-// VM: no command line, and nothing of what one costs, which is most where
-// instructions are translated.
+// process is what wrun is when wrun itself starts it: no command line, and
+// nothing of what one costs.
 func process(args []string) (code int, is bool) {
 	if len(args) < 2 {
 		return 0, false
@@ -15,16 +9,6 @@ func process(args []string) (code int, is bool) {
 	switch args[1] {
 	case "monitor":
 		return monitor(args[2:]), true
-	case "agent":
-		operand := ""
-		if len(args) > 2 {
-			operand = args[2]
-		}
-		if err := agent(operand); err != nil {
-			fmt.Fprintf(os.Stderr, "wrun: %v\n", err)
-			return 1, true
-		}
-		return 0, true
 	}
 	return 0, false
 }

@@ -213,7 +213,10 @@ func (m *Machine) memoryObject(kind memory) string {
 // Arguments is QEMU's command line, without the program. There is nothing in the
 // machine but processors, memory and one bus of virtio with two serial ports.
 func (m *Machine) Arguments(from memory) []string {
-	cpu := "max"
+	// The guest's kernel fills and copies memory by the string instructions that a
+	// processor of these features is quick at. QEMU translates those to a step for
+	// each byte, and other instructions better: a boot takes 0.16 s less.
+	cpu := "max,-erms,-fsrm"
 	if m.Accel == KVM {
 		cpu = "host"
 	}
@@ -263,9 +266,9 @@ func (m *Machine) commandLine(from memory) string {
 	p = append(p, m.Parameters...)
 	// To the kernel, what it does not know is the first process's environment: the
 	// agent is short of processor time and not of memory.
-	p = append(p, "GOGC=off", "GOMEMLIMIT=48MiB", "--", "agent")
+	p = append(p, "GOGC=off", "GOMEMLIMIT=48MiB")
 	if from == templateMemory {
-		p = append(p, "template")
+		p = append(p, "--", guest.TemplateOperand)
 	}
 	return strings.Join(p, " ")
 }

@@ -284,6 +284,9 @@ func (m *monitor) resize() {
 
 // lost adds to an error of a call what became of the VM, if it is gone.
 func (v *vm) lost(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("ask the utility VM: its guest does not answer: %w", err)
+	}
 	if errors.Is(err, io.ErrClosedPipe) || errors.Is(err, unix.EPIPE) || errors.Is(err, unix.ECONNRESET) {
 		return v.failed("ask the utility VM", errVMGone)
 	}
@@ -333,8 +336,12 @@ func (m *monitor) signal(s wire.Signal) error {
 		if !errors.Is(err, libcontainer.ErrNotRunning) {
 			return nil
 		}
+		return err
 	}
-	return err
+	if err != nil {
+		return m.vm.lost(err)
+	}
+	return nil
 }
 
 // killWait is how long a guest may take to kill before its VM is ended.

@@ -123,6 +123,12 @@ func (m *monitor) converse(l link) {
 		return
 	}
 	closeAll(fds)
+	if r.Op == wire.OpOOM {
+		// The container's end does not wait for who only listens.
+		out, err := m.oom(r.In)
+		_ = l.send(reply{Out: out, Err: wire.Pack(err)})
+		return
+	}
 	m.answers.RLock()
 	defer m.answers.RUnlock()
 	out, err := m.answer(r.Op, r.In)
@@ -174,6 +180,16 @@ func (m *monitor) answer(op string, in json.RawMessage) (json.RawMessage, error)
 		m.about(id, func(s *state) { s.Started = true })
 	case wire.OpPause, wire.OpResume:
 		m.about(id, func(s *state) { s.Paused = op == wire.OpPause })
+	}
+	return out, nil
+}
+
+// oom waits in the guest for the next process that is killed for want of memory.
+func (m *monitor) oom(in json.RawMessage) (out json.RawMessage, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), longWait)
+	defer cancel()
+	if err := m.vm.conn.Call(ctx, wire.OpOOM, in, &out); err != nil {
+		return nil, m.vm.lost(err)
 	}
 	return out, nil
 }

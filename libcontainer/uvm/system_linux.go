@@ -45,11 +45,18 @@ func (s *system) ask(op string, in, out any) error {
 const lookWait = 2 * time.Second
 
 func (s *system) askWithin(most time.Duration, op string, in, out any) error {
+	return s.askUntil(context.Background(), most, op, in, out)
+}
+
+// askUntil gives up when ctx ends, with an error of no meaning.
+func (s *system) askUntil(ctx context.Context, most time.Duration, op string, in, out any) error {
 	l, err := dial(s.h.socketDir())
 	if err != nil {
 		return err
 	}
 	defer l.close()
+	stop := context.AfterFunc(ctx, func() { _ = unix.Shutdown(int(l), unix.SHUT_RDWR) })
+	defer stop()
 	if err := l.patience(most); err != nil {
 		return err
 	}
@@ -155,6 +162,25 @@ func (s *system) Stats(context.Context) (any, error) {
 	var v json.RawMessage
 	err := s.ask(wire.OpStats, s.target(), &v)
 	return v, err
+}
+
+// WatchOOM asks again and again, because each answer comes within a bounded time.
+func (s *system) WatchOOM(ctx context.Context, oom func()) error {
+	for seen := int64(-1); ctx.Err() == nil; {
+		var all wire.OOMs
+		err := s.askUntil(ctx, longWait+callWait, wire.OpOOM, wire.OOM{ID: s.h.ID, Seen: seen}, &all)
+		switch {
+		case ctx.Err() != nil, errors.Is(err, libcontainer.ErrNotRunning):
+			return nil
+		case err != nil:
+			return err
+		}
+		for ; seen >= 0 && seen < all.Count; seen++ {
+			oom()
+		}
+		seen = all.Count
+	}
+	return nil
 }
 
 func (s *system) RunHook(_ context.Context, h specs.Hook, stateOf []byte) error {

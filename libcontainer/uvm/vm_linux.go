@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -160,7 +161,16 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 	go func() { _, _ = io.Copy(v.said, socket(v.ours[2])) }()
 	v.pid = pid
 	go func() {
-		_, _ = unix.Wait4(pid, nil, 0, nil)
+		var status unix.WaitStatus
+		_, err := unix.Wait4(pid, &status, 0, nil)
+		v.mu.Lock()
+		if err == nil && status.Signaled() && v.why == "" {
+			v.why = "QEMU was ended by signal " + strconv.Itoa(int(status.Signal()))
+			if status.Signal() == unix.SIGKILL {
+				v.why += ", as when the memory that its cgroup on the host may have does not suffice"
+			}
+		}
+		v.mu.Unlock()
 		close(v.gone)
 	}()
 	if err = v.become(v.ours[3], launch{Root: dir, Program: path, Args: m.Arguments(from.kind), Groups: groups}, from.memory); err != nil {

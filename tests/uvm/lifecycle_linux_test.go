@@ -218,3 +218,15 @@ func TestMany(t *testing.T) {
 	all.Wait()
 	t.Logf("%d, %d at once: %v", callers*each, callers, time.Since(begun).Round(time.Millisecond))
 }
+
+// TestKernelParameters: also those that the kernel does not know, which it hands
+// to its first process.
+func TestKernelParameters(t *testing.T) {
+	r := newRig(t, "cat", "/proc/cmdline")
+	r.spec.VM = &specs.VM{Kernel: specs.VMKernel{Path: r.image + "/kernel", InitRD: r.image + "/initrd", Parameters: []string{"nokaslr", "template", "ipv6.disable=1"}}}
+	for _, template := range []string{"off", "auto"} {
+		if res := r.run("--uvm-template", template); res.code != 0 || !strings.Contains(res.out, " nokaslr template ipv6.disable=1 ") {
+			t.Errorf("template %s: %s", template, res)
+		}
+	}
+}

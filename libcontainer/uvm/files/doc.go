@@ -3,7 +3,7 @@
 //
 //	guest process ─ guest kernel ─ /dev/fuse ─ Mount ═ port ═ QEMU ═ socket ═ Serve ─ host file system
 //
-// [Mount] only copies messages, in a process of the guest that does nothing else.
+// [Mount] only copies messages, by two processes of the guest that do nothing else.
 // [Serve] runs on the host, in a small process with the rights to act for every
 // user of the guest, and turns each message into system calls on the tree. QEMU
 // carries bytes and needs no access to any file, and the device has no state that

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -171,19 +172,31 @@ func TestPieces(t *testing.T) {
 	want(t, "read", sumOf(t, g.inGuest("file")), crc32.ChecksumIEEE(content))
 }
 
-// TestMountAgain unmounts and mounts again over the same port.
+// TestMountAgain unmounts and mounts again over the same port. This process has
+// the relay and uses the tree: it reads, maps and executes.
 func TestMountAgain(t *testing.T) {
 	needFuse(t)
 	c := newClient(t)
 	must(t, os.WriteFile(filepath.Join(c.tree, "file"), []byte("text"), 0o644))
+	program, err := os.ReadFile("/bin/true")
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(c.tree, "true"), program, 0o755))
 	target := t.TempDir()
 	for range 20 {
 		r, err := Mount(int(c.conn.Fd()), target)
 		must(t, err)
-		// Not by this process, which is the relay: see Mount.
-		b, err := exec.Command("cat", filepath.Join(target, "file")).Output()
+		b, err := os.ReadFile(filepath.Join(target, "file"))
 		must(t, err)
 		want(t, "read", string(b), "text")
+		f, err := os.Open(filepath.Join(target, "true"))
+		must(t, err)
+		mapped, err := unix.Mmap(int(f.Fd()), 0, len(program), unix.PROT_READ, unix.MAP_PRIVATE)
+		must(t, err)
+		runtime.GC()
+		want(t, "mapped", crc32.ChecksumIEEE(mapped), crc32.ChecksumIEEE(program))
+		must(t, unix.Munmap(mapped))
+		must(t, f.Close())
+		must(t, exec.Command(filepath.Join(target, "true")).Run())
 		must(t, unix.Unmount(target, 0))
 		must(t, r.Wait())
 	}

@@ -3,21 +3,16 @@ package files
 import (
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
+	"runtime"
 	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// peerWait is how long Mount waits for the port's other end. QEMU opens it with
+// peerWait is how long Start waits for the port's other end. QEMU opens it with
 // the device, which the guest may be a moment late to learn.
 const peerWait = 5 * time.Second
-
-// lastUnique marks the relay's own request, the DESTROY after an unmount. The
-// kernel counts its own up from zero.
-const lastUnique = ^uint64(0)
 
 var (
 	errPortEnded    = errors.New("the other end of the port has closed")
@@ -26,39 +21,24 @@ var (
 )
 
 // Relay copies the messages of one mounted tree between /dev/fuse and a port.
+// Two processes do it, one for each direction; see loops_linux.go.
 type Relay struct {
-	port int
-	fuse int
-	wake int // an eventfd; readable ends waiting for the kernel's next request
-
-	unmounted atomic.Bool
-	done      chan struct{}
-	err       error // set before done is closed
-
-	// The mount is given up by closing fuse, which counts only once no call is in
-	// progress on it; so calls on it are counted.
-	mu    sync.Mutex
-	ended bool
-	users int
+	fuse   int // -1 once the loops have it
+	loops  *loops
+	memory []byte // where they lie
 }
 
 // Mount mounts at target the tree that [Serve] serves at the other end of the
 // port, a blocking descriptor, which remains the caller's. Unmounting ends the
 // relay and leaves the port ready for another. When the port ends first, what
 // waits for an answer fails with ECONNABORTED, and all that follows with
-// ENOTCONN; unmounting what is left is up to the caller.
-//
-// The process must not use the tree itself, nor start programs from it. Go's
-// runtime takes some system calls for instant, such as the vfork that waits for
-// an exec, or adding a file to a poller, and lets nothing else run meanwhile: on
-// one processor, or in a garbage collection, the relay could not answer them.
+// ENOTCONN; unmounting what is left is up to the caller, as is Wait.
 func Mount(port int, target string) (*Relay, error) {
 	r, err := Prepare(target)
 	if err != nil {
 		return nil, err
 	}
 	if err := r.Start(port); err != nil {
-		r.end(err)
 		return nil, errors.Join(err, unix.Unmount(target, unix.MNT_DETACH))
 	}
 	return r, nil
@@ -67,45 +47,103 @@ func Mount(port int, target string) (*Relay, error) {
 // Prepare is the part of [Mount] that needs no other end yet: whoever uses the
 // tree waits until Start.
 func Prepare(target string) (*Relay, error) {
-	fuse, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+	fuse, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, fmt.Errorf("open /dev/fuse: %w", err)
 	}
-	wake, err := unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
+	// Populated: a page fault would wait for the memory's lock, and its holder
+	// perhaps for a file.
+	memory, err := unix.Mmap(-1, 0, int(unsafe.Sizeof(loops{})), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_POPULATE)
 	if err != nil {
 		unix.Close(fuse)
-		return nil, fmt.Errorf("create an eventfd for the relay: %w", err)
+		return nil, fmt.Errorf("get memory for the relay: %w", err)
 	}
 	// The guest kernel checks access by the mode, for every user. Its pages may be
 	// larger than the host's: that a read is not is said here too.
 	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d", fuse, maxPayload)
 	if err := unix.Mount("wrun", target, "fuse.wrun", 0, options); err != nil {
-		unix.Close(wake)
 		unix.Close(fuse)
-		return nil, fmt.Errorf("mount the host's files at %s: %w", target, err)
+		return nil, errors.Join(fmt.Errorf("mount the host's files at %s: %w", target, err), unix.Munmap(memory))
 	}
-	return &Relay{fuse: fuse, wake: wake, done: make(chan struct{})}, nil
+	return &Relay{fuse: fuse, loops: (*loops)(unsafe.Pointer(&memory[0])), memory: memory}, nil
 }
 
-// Start begins to copy.
+// Start begins to copy. After an error the relay is of no more use, and what
+// waits for a file fails.
 func (r *Relay) Start(port int) error {
+	// Only the loops keep it: the mount is given up by closing the last one.
+	defer func() { unix.Close(r.fuse); r.fuse = -1 }()
 	if err := awaitPeer(port); err != nil {
-		return fmt.Errorf("mount the host's files: %w", err)
+		return errors.Join(fmt.Errorf("mount the host's files: %w", err), unix.Munmap(r.memory))
 	}
-	r.port = port
-	go func() {
-		if err := r.requests(); err != nil {
-			r.end(err)
-		}
-	}()
-	go func() { r.end(r.replies()) }()
+	l := r.loops
+	l.fuse, l.port = uintptr(r.fuse), uintptr(port)
+	if err := l.begin(toGuest); err != nil {
+		return errors.Join(fmt.Errorf("start the relay of files: %w", err), unix.Munmap(r.memory))
+	}
+	if err := l.begin(toHost); err != nil {
+		l.stop(toGuest)
+		return errors.Join(fmt.Errorf("start the relay of files: %w", err), r.wait(toGuest))
+	}
+	if l.why.Load() != 0 { // the first loop has failed, perhaps before it could know the second one
+		l.stop(toHost)
+	}
 	return nil
 }
 
 // Wait returns when the relay has ended: nil after an unmount, else the reason.
+// It is to be called once.
 func (r *Relay) Wait() error {
-	<-r.done
-	return r.err
+	l := r.loops
+	// In this order: see fail.
+	err := errors.Join(r.wait(toGuest), r.wait(toHost))
+	why, number := reason(l.why.Load()>>32), unix.Errno(uint32(l.why.Load()))
+	unmounted := l.unmounted.Load()
+	if err := errors.Join(err, unix.Munmap(r.memory)); err != nil {
+		return err
+	}
+	switch {
+	case why == 0, unmounted:
+		return nil
+	case why == portEnded:
+		return errPortEnded
+	case why == badLength:
+		return fmt.Errorf("reply of the host: %w", errFrameLength)
+	case why == badReply:
+		return fmt.Errorf("reply of the host: %w", errNotification)
+	}
+	return fmt.Errorf("%s: %w", why, number)
+}
+
+func (r *Relay) wait(which direction) error {
+	for {
+		// WALL, since nobody gets a signal at their end.
+		if _, err := unix.Wait4(int(r.loops.pids[which].Load()), nil, unix.WALL, nil); err != unix.EINTR {
+			return err
+		}
+	}
+}
+
+// begin starts a loop.
+func (l *loops) begin(which direction) error {
+	// A signal is nothing that the loop could handle: it starts with all blocked.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	var all, old unix.Sigset_t
+	for i := range all.Val {
+		all.Val[i] = ^all.Val[i]
+	}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
+		return err
+	}
+	stack := &l.stacks[which]
+	pid, errno := cloneLoop(unix.CLONE_VM, uintptr(unsafe.Pointer(stack))+unsafe.Sizeof(*stack), uintptr(unsafe.Pointer(l)), uintptr(which))
+	err := unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+	if errno != 0 {
+		return unix.Errno(errno)
+	}
+	l.pids[which].Store(int32(pid))
+	return err
 }
 
 // awaitPeer waits for the port's other end. Without one a virtio port hangs up,
@@ -121,181 +159,5 @@ func awaitPeer(port int) error {
 		if time.Now().After(deadline) {
 			return errNoPeer
 		}
-	}
-}
-
-// requests sends on what the kernel asks. Each read of the device returns one
-// whole message.
-func (r *Relay) requests() error {
-	buf := make([]byte, maxFrame)
-	for {
-		n, err := r.receive(buf)
-		switch {
-		case err == unix.ENODEV && r.isEnded():
-			return nil
-		case err == unix.ENODEV:
-			return r.leave(buf)
-		case err != 0:
-			return fmt.Errorf("read /dev/fuse: %w", err)
-		}
-		switch err := writeAll(r.port, buf[:n]); err {
-		case 0:
-		case unix.EPIPE, unix.ECONNRESET:
-			return errPortEnded
-		default:
-			return fmt.Errorf("send a request to the host: %w", err)
-		}
-	}
-}
-
-// leave tells the host that the tree is unmounted, which the kernel does not.
-// The answer ends the relay: no reply is under way behind it.
-func (r *Relay) leave(buf []byte) error {
-	r.unmounted.Store(true)
-	*view[inHeader](buf) = inHeader{length: uint32(inHeaderSize), opcode: opDestroy, unique: lastUnique, node: rootNode}
-	if err := writeAll(r.port, buf[:inHeaderSize]); err != 0 {
-		return fmt.Errorf("tell the host of the unmount: %w", err)
-	}
-	return nil
-}
-
-// receive waits for a request and reads it; ENODEV says that no more will come.
-func (r *Relay) receive(buf []byte) (int, unix.Errno) {
-	if !r.use() {
-		return 0, unix.ENODEV
-	}
-	defer r.unuse()
-	fds := [2]unix.PollFd{{Fd: int32(r.fuse), Events: unix.POLLIN}, {Fd: int32(r.wake), Events: unix.POLLIN}}
-	for {
-		// Without a time limit; r.wake bounds the wait.
-		if _, err := unix.Poll(fds[:], -1); err != nil && err != unix.EINTR {
-			return 0, number(err)
-		}
-		if fds[1].Revents != 0 {
-			return 0, unix.ENODEV
-		}
-		n, err := unix.Read(r.fuse, buf)
-		switch err {
-		case unix.EAGAIN, unix.EINTR, unix.ENOENT:
-			continue // the process that asked was interrupted first
-		}
-		return n, number(err)
-	}
-}
-
-// replies hands the host's answers to the kernel, which takes one whole message
-// at a write. They arrive in pieces of a page.
-func (r *Relay) replies() error {
-	buf := make([]byte, 2*maxFrame)
-	start, end := 0, 0
-	for {
-		length := outHeaderSize
-		if end-start >= 4 {
-			var err error
-			if length, err = frameLength(buf[start:], outHeaderSize); err != nil {
-				return fmt.Errorf("reply of the host: %w", err)
-			}
-		}
-		if end-start >= length {
-			last, err := r.deliver(buf[start : start+length])
-			if last || err != nil {
-				return err
-			}
-			start += length
-			if start&7 != 0 || start == end {
-				// Headers are looked at in place, aligned.
-				end = copy(buf, buf[start:end])
-				start = 0
-			}
-			continue
-		}
-		if len(buf)-start < maxFrame {
-			end = copy(buf, buf[start:end])
-			start = 0
-		}
-		n, err := read(r.port, buf[end:])
-		switch {
-		case n > 0:
-			end += n
-		case r.unmounted.Load():
-			return nil
-		case err == 0, err == unix.ECONNRESET:
-			return errPortEnded
-		default:
-			return fmt.Errorf("read replies of the host: %w", err)
-		}
-	}
-}
-
-// deliver gives one reply to the kernel. It tells whether it was the last one,
-// which is the relay's own.
-func (r *Relay) deliver(reply []byte) (last bool, err error) {
-	header := view[outHeader](reply)
-	switch header.unique {
-	case lastUnique:
-		return r.unmounted.Load(), nil
-	case 0:
-		return false, fmt.Errorf("reply of the host: %w", errNotification)
-	}
-	if !r.use() {
-		return true, nil
-	}
-	defer r.unuse()
-	for {
-		switch _, err := unix.Write(r.fuse, reply); err {
-		case unix.EINTR:
-		case nil, unix.ENOENT, unix.ENODEV, unix.EPERM:
-			// Nobody waits for it any more, or nothing is mounted.
-			return false, nil
-		default:
-			return false, fmt.Errorf("write a reply to /dev/fuse: %w", err)
-		}
-	}
-}
-
-func (r *Relay) isEnded() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.ended
-}
-
-func (r *Relay) use() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ended {
-		return false
-	}
-	r.users++
-	return true
-}
-
-func (r *Relay) unuse() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.users--
-	r.close()
-}
-
-// end gives up the mount: the first reason counts.
-func (r *Relay) end(reason error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.ended {
-		return
-	}
-	r.ended = true
-	r.err = reason
-	one := uint64(1)
-	_, _ = unix.Write(r.wake, (*[8]byte)(unsafe.Pointer(&one))[:])
-	r.close()
-	close(r.done)
-}
-
-// close closes /dev/fuse once the relay has ended and no call is in progress on
-// it. With that the kernel ends whatever waits for an answer.
-func (r *Relay) close() {
-	if r.ended && r.users == 0 {
-		unix.Close(r.fuse)
-		unix.Close(r.wake)
 	}
 }

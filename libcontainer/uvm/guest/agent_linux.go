@@ -49,7 +49,11 @@ type task struct {
 type container struct {
 	config *libcontainer.Config
 	system libcontainer.System
+	ooms   *ooms // nil until the host asks
 }
+
+// TemplateOperand has the agent prepare a VM that becomes a template.
+const TemplateOperand = "template"
 
 // Main is the life of the VM's first process. It returns only when the VM could
 // not be made work; then the kernel panics, which the host sees.
@@ -65,7 +69,7 @@ func Main(template bool) error {
 		fd, err = openPort(AgentPort)
 	}
 	if err == nil {
-		a.files, err = startFilesRelay()
+		a.files, err = prepareFiles()
 	}
 	if err != nil {
 		complain(err)
@@ -135,6 +139,8 @@ func (a *agent) serve(op string, in json.RawMessage) (any, error) {
 		return with(in, a.update)
 	case wire.OpStats:
 		return with(in, a.stats)
+	case wire.OpOOM:
+		return with(in, a.oom)
 	case wire.OpHook:
 		return with(in, a.hook)
 	case wire.OpClose:

@@ -2,6 +2,7 @@ package guest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strconv"
 	"strings"
@@ -42,6 +43,9 @@ func (a *agent) freeze(w wire.Target, frozen bool) error {
 	return p.Resume(context.Background())
 }
 
+// unlimited is what nobody means as a limit: cgroup v1 says so with 2^63.
+const unlimited = 1 << 50
+
 func (a *agent) update(u wire.Update) (any, error) {
 	t, err := a.find(u.ID)
 	if err != nil {
@@ -50,6 +54,15 @@ func (a *agent) update(u wire.Update) (any, error) {
 	s, ok := t.container.system.(libcontainer.Updater)
 	if !ok {
 		return nil, libcontainer.ErrUnsupported
+	}
+	if m := u.Resources.Memory; m != nil && m.Limit != nil && *m.Limit > 0 {
+		var info unix.Sysinfo_t
+		if err := unix.Sysinfo(&info); err != nil {
+			return nil, err
+		}
+		if has := uint64(info.Totalram) * uint64(info.Unit); uint64(*m.Limit) > has && *m.Limit < unlimited {
+			return nil, fmt.Errorf("the utility VM has %d MiB of memory and gets no more while it runs: create the container with the limit that it will need", has>>20)
+		}
 	}
 	return nil, s.Update(context.Background(), u.Resources)
 }
@@ -71,13 +84,13 @@ func (a *agent) hook(h wire.Hook) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	r, ok := t.container.system.(libcontainer.HookRunner)
+	r, ok := t.container.system.(libcontainer.StartHookRunner)
 	if !ok {
 		return nil, libcontainer.ErrUnsupported
 	}
 	a.births.RLock()
 	defer a.births.RUnlock()
-	return nil, r.RunHook(context.Background(), h.Hook, h.State)
+	return nil, r.RunStartHook(context.Background(), h.Hook, t.container.config.Spec, h.State)
 }
 
 func (a *agent) resize(r wire.Resize) (any, error) {

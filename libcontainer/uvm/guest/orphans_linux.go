@@ -32,7 +32,7 @@ func (a *agent) reap() {
 func (a *agent) children() map[int]bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	known := map[int]bool{a.files.process.Pid: true}
+	known := map[int]bool{}
 	for _, t := range a.tasks {
 		known[t.container.system.Pid()] = true
 		if t.process != nil {

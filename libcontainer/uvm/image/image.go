@@ -1,5 +1,5 @@
 // Package image makes what a utility VM boots: an ELF kernel out of a
-// distribution's package, and an initrd with wrun as /init and the modules
+// distribution's package, and an initrd with wrun's agent as /init and the modules
 // that the VM needs. Values in, bytes out, the same bytes for the same values,
 // on any operating system; only Tools runs a program. The command make, below,
 // fetches the package and writes the files.
@@ -39,7 +39,7 @@ func Optional() []string {
 type Input struct {
 	Kernel  []byte // a bzImage or an ELF kernel
 	Modules fs.FS  // lib/modules/RELEASE of that kernel; nil for a kernel that has all it needs built in
-	Init    []byte // wrun, a static program for x86-64
+	Init    []byte // the agent, a static program for x86-64
 
 	// Where the kernel is from, for the manifest; may be empty.
 	Package, PackageVersion string
@@ -106,7 +106,7 @@ func FromPackage(dir fs.FS) (kernel []byte, modules fs.FS, err error) {
 
 // Build makes an image. The initrd has:
 //
-//	/init                  wrun
+//	/init                  the agent
 //	/dev/console /dev/null all that a program needs before devtmpfs is mounted
 //	/lib/modules/NAME.ko   the modules
 //	/lib/modules/load      their file names, one a line, in the order to load them

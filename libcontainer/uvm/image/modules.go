@@ -15,7 +15,7 @@ import (
 type Module struct {
 	Name string // "pvpanic_mmio", as /proc/modules has it
 	File string // "pvpanic-mmio.ko"
-	Data []byte // the ELF file, unpacked
+	Data []byte // the ELF file, unpacked and slim
 }
 
 // Modules are the modules of one kernel, below lib/modules/RELEASE.
@@ -149,6 +149,9 @@ func (m *Modules) read(name string) (Module, modinfo, error) {
 	}
 	if canonical(info.name) != name {
 		return Module{}, modinfo{}, fmt.Errorf("it calls itself %q", info.name)
+	}
+	if data, err = slim(data); err != nil {
+		return Module{}, modinfo{}, err
 	}
 	base, _, _ := strings.Cut(path.Base(file), ".ko")
 	return Module{Name: name, File: base + ".ko", Data: data}, info, nil

@@ -195,7 +195,7 @@ func (c *Conn) Call(ctx context.Context, op string, in, out any) error {
 		case <-c.done:
 			waiting = false
 		case <-ctx.Done():
-			return fmt.Errorf("asking for %s: %w", op, ctx.Err())
+			return fmt.Errorf("the other end has not answered %q: %w", op, ctx.Err())
 		}
 	}
 	select {

@@ -34,6 +34,7 @@ const (
 	OpResume    = "resume"    // Target
 	OpUpdate    = "update"    // Update
 	OpStats     = "stats"     // Target → the container's statistics
+	OpOOM       = "oom"       // OOM → OOMs, at the next one or after a while
 	OpHook      = "hook"      // Hook
 	OpClose     = "close"     // Target: the container is taken out of the VM
 	OpSync      = "sync"      // all that was written is in the files
@@ -134,6 +135,17 @@ type Resize struct {
 type Update struct {
 	ID        string                `json:"id"`
 	Resources *specs.LinuxResources `json:"resources"`
+}
+
+// OOM asks for processes that the kernel killed for want of memory.
+type OOM struct {
+	ID   string `json:"id"`
+	Seen int64  `json:"seen"` // of them the host knows; fewer than 0: answer at once
+}
+
+// OOMs is how many there have been since the host first asked.
+type OOMs struct {
+	Count int64 `json:"count"`
 }
 
 // Hook runs a startContainer hook in the container.

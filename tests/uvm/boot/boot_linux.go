@@ -32,7 +32,7 @@ func Need(t testing.TB) {
 // Built is what the tests run.
 type Built struct {
 	Wrun  string // the program, static
-	Image string // folder with kernel and initrd, whose agent that program is
+	Image string // folder with kernel and initrd, whose agent is of the same tree
 }
 
 var build = sync.OnceValues(func() (Built, error) {
@@ -57,17 +57,25 @@ var build = sync.OnceValues(func() (Built, error) {
 	if err := run("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-ldflags", "-s -w", "-o", wrun, "wrun"); err != nil {
 		return b, err
 	}
-	program, err := os.ReadFile(wrun)
-	if err != nil {
+	agent := filepath.Join(cache, "test-agent")
+	if err := run("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", agent, "wrun/libcontainer/uvm/guest/agent"); err != nil {
 		return b, err
 	}
+	sum := sha256.New()
+	for _, program := range []string{wrun, agent} {
+		data, err := os.ReadFile(program)
+		if err != nil {
+			return b, err
+		}
+		sum.Write(data)
+	}
 	// Whoever boots an image keeps it, whatever the next run builds.
-	b.Image = filepath.Join(cache, fmt.Sprintf("test-%x", sha256.Sum256(program))[:len("test-")+12])
+	b.Image = filepath.Join(cache, fmt.Sprintf("test-%x", sum.Sum(nil))[:len("test-")+12])
 	b.Wrun = filepath.Join(b.Image, "wrun")
 	if _, err := os.Stat(b.Wrun); err == nil {
 		return b, nil
 	}
-	if err := run("go", "run", "wrun/libcontainer/uvm/image/make", "-wrun", wrun, "-o", b.Image); err != nil {
+	if err := run("go", "run", "wrun/libcontainer/uvm/image/make", "-init", agent, "-o", b.Image); err != nil {
 		return b, err
 	}
 	return b, os.Rename(wrun, b.Wrun)

@@ -3,8 +3,8 @@
 // which is never installed; packages stay in a cache, so that only the first
 // run needs a network.
 //
-//	go run ./libcontainer/uvm/image/make -wrun bin/wrun
-//	go run ./libcontainer/uvm/image/make -wrun bin/wrun -kernel vmlinux -modules lib/modules/6.1.0
+//	go run ./libcontainer/uvm/image/make -init bin/agent
+//	go run ./libcontainer/uvm/image/make -init bin/agent -kernel vmlinux -modules lib/modules/6.1.0
 //
 // It owns where things come from and go to; package image knows what they are.
 package main
@@ -27,7 +27,7 @@ import (
 
 type options struct {
 	out     string
-	wrun    string
+	init    string
 	cache   string
 	pkg     string
 	kernel  string
@@ -37,7 +37,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.out, "o", "bin/uvm", "the `directory` to write kernel, initrd and manifest.json to")
-	flag.StringVar(&o.wrun, "wrun", "bin/wrun", "the static wrun `program` that becomes /init")
+	flag.StringVar(&o.init, "init", "bin/agent", "the static `program` that becomes /init: wrun's agent")
 	flag.StringVar(&o.cache, "cache", "", "the `directory` to keep packages in (default $XDG_CACHE_HOME/wrun-uvm or ~/.cache/wrun-uvm)")
 	flag.StringVar(&o.pkg, "package", "linux-image-cloud-amd64", "the Debian `package` of the kernel, or one that depends on it")
 	flag.StringVar(&o.kernel, "kernel", "", "a kernel `file` (bzImage or vmlinux) to use instead of a package's")
@@ -63,8 +63,8 @@ func run(ctx context.Context, o options, args []string) error {
 	}
 	in := image.Input{Wanted: image.Wanted(), Optional: image.Optional()}
 	var err error
-	if in.Init, err = os.ReadFile(o.wrun); err != nil {
-		return fmt.Errorf("reading wrun, which becomes /init (build it with make, or name it with -wrun): %w", err)
+	if in.Init, err = os.ReadFile(o.init); err != nil {
+		return fmt.Errorf("reading the agent, which becomes /init (make uvm builds it, or name it with -init): %w", err)
 	}
 	if o.kernel != "" {
 		if in.Kernel, err = os.ReadFile(o.kernel); err != nil {

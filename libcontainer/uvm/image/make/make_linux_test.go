@@ -264,8 +264,8 @@ func TestRunRefuses(t *testing.T) {
 	}{
 		{options{}, []string{"all"}, `unexpected argument "all"`},
 		{options{modules: "m"}, nil, "-modules needs -kernel"},
-		{options{wrun: "/nowhere/wrun"}, nil, "reading wrun, which becomes /init (build it with make"},
-		{options{wrun: os.Args[0], kernel: "/nowhere/bzImage"}, nil, "reading the kernel: open /nowhere/bzImage"},
+		{options{init: "/nowhere/agent"}, nil, "reading the agent, which becomes /init (make uvm builds it"},
+		{options{init: os.Args[0], kernel: "/nowhere/bzImage"}, nil, "reading the kernel: open /nowhere/bzImage"},
 	} {
 		if err := run(t.Context(), tt.o, tt.args); err == nil || !strings.Contains(err.Error(), tt.want) {
 			t.Errorf("%+v: %v, want %s", tt.o, err, tt.want)

@@ -1,0 +1,77 @@
+package image
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"slices"
+)
+
+// needless are sections of a module that cost the VM time to load, under
+// translation more than all else in it, and that it works without: how to walk
+// the stack, which makes a crash's trace exact, and types for programs of eBPF.
+var needless = []string{".orc_unwind", ".orc_unwind_ip", ".rela.orc_unwind_ip", ".BTF"}
+
+// slim is the module without its needless sections and without its signature,
+// which the kernel would check, and which would not fit any more: the image is
+// trusted as a whole. Sections keep their numbers, by which symbols and
+// relocations name them; one that is left out is empty and of no type.
+func slim(module []byte) ([]byte, error) {
+	f, err := elf.NewFile(bytes.NewReader(module))
+	if err != nil {
+		return nil, err
+	}
+	if f.Class != elf.ELFCLASS64 || f.Data != elf.ELFDATA2LSB || f.Type != elf.ET_REL {
+		return nil, fmt.Errorf("it is %v, %v, %v and not a module for x86-64", f.Class, f.Data, f.Type)
+	}
+	var header elf.Header64
+	order := binary.LittleEndian
+	if err := binary.Read(bytes.NewReader(module), order, &header); err != nil {
+		return nil, err
+	}
+	sections := make([]elf.Section64, header.Shnum)
+	// debug/elf has found each table to be inside the file.
+	if err := binary.Read(bytes.NewReader(module[header.Shoff:]), order, sections); err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	out.Write(make([]byte, header.Ehsize))
+	for i := range sections {
+		s := &sections[i]
+		switch {
+		case slices.Contains(needless, f.Sections[i].Name):
+			*s = elf.Section64{Name: s.Name}
+		case elf.SectionType(s.Type) == elf.SHT_NULL:
+		default:
+			align(&out, s.Addralign)
+			begin, size := s.Off, s.Size
+			s.Off = uint64(out.Len())
+			if elf.SectionType(s.Type) == elf.SHT_NOBITS {
+				continue
+			}
+			if end := begin + size; end < begin || end > uint64(len(module)) {
+				return nil, fmt.Errorf("section %s lies beyond the end", f.Sections[i].Name)
+			}
+			out.Write(module[begin : begin+size])
+		}
+	}
+	align(&out, 8)
+	header.Shoff = uint64(out.Len())
+	header.Phoff, header.Phnum = 0, 0 // which a module has no use for
+	if err := binary.Write(&out, order, sections); err != nil {
+		return nil, err
+	}
+	var first bytes.Buffer
+	if err := binary.Write(&first, order, header); err != nil {
+		return nil, err
+	}
+	copy(out.Bytes(), first.Bytes())
+	return out.Bytes(), nil
+}
+
+func align(b *bytes.Buffer, to uint64) {
+	for to > 1 && uint64(b.Len())%to != 0 {
+		b.WriteByte(0)
+	}
+}

@@ -1,0 +1,101 @@
+package image
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"strings"
+	"testing"
+)
+
+// relocatable is an object file with these sections, the names of its sections
+// being the last.
+func relocatable(sections []elf.Section64, names []string, contents [][]byte) []byte {
+	table := []byte{0}
+	for i, name := range names {
+		sections[i].Name = uint32(len(table))
+		table = append(append(table, name...), 0)
+	}
+	strtab := elf.Section64{Name: uint32(len(table)), Type: uint32(elf.SHT_STRTAB)}
+	table = append(table, ".shstrtab\x00"...)
+	all := append(append([]elf.Section64{{}}, sections...), strtab)
+	contents = append(append([][]byte{nil}, contents...), table)
+	const header = 64
+	var data bytes.Buffer
+	for i := range all {
+		all[i].Off = uint64(header + data.Len())
+		if all[i].Size == 0 {
+			all[i].Size = uint64(len(contents[i]))
+		}
+		data.Write(contents[i])
+	}
+	var out bytes.Buffer
+	h := elf.Header64{Type: uint16(elf.ET_REL), Machine: uint16(elf.EM_X86_64), Version: 1, Ehsize: header, Shentsize: 64,
+		Shoff: uint64(header + data.Len()), Shnum: uint16(len(all)), Shstrndx: uint16(len(all) - 1)}
+	copy(h.Ident[:], "\x7fELF\x02\x01\x01")
+	for _, v := range []any{h, data.Bytes(), all} {
+		if err := binary.Write(&out, binary.LittleEndian, v); err != nil {
+			panic(err)
+		}
+	}
+	return out.Bytes()
+}
+
+func progbits(align uint64) elf.Section64 {
+	return elf.Section64{Type: uint32(elf.SHT_PROGBITS), Addralign: align}
+}
+
+func TestSlim(t *testing.T) {
+	names := []string{".text", ".orc_unwind", ".orc_unwind_ip", ".rela.orc_unwind_ip", ".data", ".bss", ".BTF", ".symtab"}
+	contents := [][]byte{[]byte("text"), []byte("unwind"), []byte("ip"), make([]byte, 48), []byte("data"), nil, []byte("types"), make([]byte, 48)}
+	sections := []elf.Section64{progbits(16), progbits(2), progbits(4),
+		{Type: uint32(elf.SHT_RELA), Link: 8, Info: 3, Entsize: 24, Addralign: 8}, progbits(32),
+		{Type: uint32(elf.SHT_NOBITS), Size: 4096, Addralign: 64}, progbits(1),
+		{Type: uint32(elf.SHT_SYMTAB), Link: 9, Info: 1, Entsize: 24, Addralign: 8}}
+	module := relocatable(sections, names, contents)
+	signed := append(bytes.Clone(module), "signature~Module signature appended~\n"...)
+	got, err := slim(signed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if bytes.Contains(got, []byte("signature")) || bytes.Contains(got, []byte("types")) || len(got) >= len(module) {
+		t.Errorf("%d bytes of %d are left", len(got), len(module))
+	}
+	f, err := elf.NewFile(bytes.NewReader(got))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range names {
+		s, was := f.Sections[i+1], sections[i]
+		if strings.Contains(strings.Join(needless, " "), name) {
+			if s.Type != elf.SHT_NULL || s.Size != 0 || s.Flags != 0 {
+				t.Errorf("%s is left: %+v", name, s.SectionHeader)
+			}
+			continue
+		}
+		if s.Name != name || s.Type != elf.SectionType(was.Type) || s.Link != was.Link || s.Info != was.Info || s.Offset%s.Addralign != 0 {
+			t.Errorf("%s became %+v", name, s.SectionHeader)
+		}
+		if s.Type == elf.SHT_NOBITS {
+			if s.Size != 4096 {
+				t.Errorf("%s has %d bytes", name, s.Size)
+			}
+		} else if data, err := s.Data(); err != nil || !bytes.Equal(data, contents[i]) {
+			t.Errorf("%s holds %q, %v", name, data, err)
+		}
+	}
+	if again, err := slim(got); err != nil || !bytes.Equal(again, got) {
+		t.Errorf("twice is not as once: %v", err)
+	}
+}
+
+func TestSlimRefuses(t *testing.T) {
+	program := testInit()
+	program[16] = byte(elf.ET_EXEC)
+	beyond := relocatable([]elf.Section64{{Type: uint32(elf.SHT_PROGBITS), Size: 1 << 40}}, []string{".text"}, [][]byte{[]byte("x")})
+	for what, module := range map[string][]byte{"nothing": nil, "text": []byte("no module"), "a program": program, "one cut short": beyond} {
+		if got, err := slim(module); err == nil {
+			t.Errorf("%s: %d bytes", what, len(got))
+		}
+	}
+}
