@@ -46,7 +46,8 @@ type Facts struct {
 	Tasks      int            // cgroup v1: tasks files opened for the child
 	Born       bool           // cgroup v2: the child is born into a directory
 	Cgroups    []cgroup.Mount // what a mount of type cgroup shows
-	Privileged bool           // wrun is root
+	Privileged bool           // wrun is the machine's root
+	Foreign    bool           // this is a user namespace on somebody else's machine
 	NotDir     map[string]bool
 	Unseen     map[string]bool    // sources that an earlier mount brings
 	Locked     map[string]uint64  // attributes of sources that a user namespace may not take away
@@ -121,7 +122,7 @@ func Compile(in *Input) (*Plan, error) {
 		// the core refuses start, so this program is never reached.
 		p = &specs.Process{Cwd: "/", Args: []string{"/"}}
 	}
-	b := &builder{plan: &Plan{Steps: make([]Step, 0, 256)}}
+	b := &builder{plan: &Plan{Steps: make([]Step, 0, 256), Visible: !in.Facts.Privileged}}
 	cred := b.credentials(p, in.Facts.Grantable)
 	b.begin(in)
 	b.join(in)

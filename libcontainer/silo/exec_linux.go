@@ -61,7 +61,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	for _, w := range plan.Warnings {
 		e.Warn("%s", w)
 	}
-	if n := e.Spec.OOMScoreAdj; n != nil && unix.Geteuid() != 0 {
+	if n := e.Spec.OOMScoreAdj; n != nil && !machineRoot() {
 		// An ordinary user may not write to a process that nobody may look into,
 		// but to themselves, and it is inherited.
 		if err := writeProc(os.Getpid(), "oom_score_adj", strconv.Itoa(*n)); err != nil {
@@ -95,6 +95,13 @@ func (s *system) deniesSetgroups() bool {
 	}
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(s.h.Pid) + "/setgroups")
 	return err == nil && string(text) == "deny\n"
+}
+
+// machineRoot tells root from an ordinary user and from the root of a user
+// namespace; the initial one has a number of its own (PROC_USER_INIT_INO).
+func machineRoot() bool {
+	ns, err := os.Readlink("/proc/self/ns/user")
+	return unix.Geteuid() == 0 && err == nil && ns == "user:[4026531837]"
 }
 
 // visit is one process on its way into a living container.

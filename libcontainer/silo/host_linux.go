@@ -132,7 +132,8 @@ func (b *birth) expect() error {
 	if err != nil {
 		return err
 	}
-	b.in.Facts.Privileged = unix.Geteuid() == 0
+	b.in.Facts.Foreign = layout.Foreign()
+	b.in.Facts.Privileged = unix.Geteuid() == 0 && !b.in.Facts.Foreign
 	b.in.Facts.Unified = layout.Pure()
 	if b.in.Facts.Privileged || !goesWithout(b.in, group) {
 		b.system.h.Group = group
@@ -155,7 +156,7 @@ func (b *birth) expect() error {
 		return err
 	}
 	flags, _, _ := b.in.namespaces()
-	if b.system.child, err = expect(flags, b.files, -1); err != nil {
+	if b.system.child, err = expect(flags, b.files, !b.in.Facts.Privileged); err != nil {
 		delete(b.files, fileSync)
 	}
 	return err
@@ -230,7 +231,7 @@ func (b *birth) control() error {
 	b.made = true
 	if h.Group != nil {
 		if err := b.group(h.Group); err != nil {
-			return groupHint(err)
+			return groupHint(err, b.in.Facts.Privileged)
 		}
 	}
 	report := b.files[fileSync]
@@ -359,7 +360,7 @@ func (b *birth) accompany(ctx context.Context) error {
 				Bundle: b.config.Bundle, Annotations: b.in.Spec.Annotations,
 			})
 		case said && code == codeMap:
-			err = writeMaps(c.pid, b.in.linux(), b.in.Facts.Privileged)
+			err = writeMaps(c.pid, b.in.linux(), unix.Geteuid() == 0)
 		case said && code == codeOffsets:
 			err = writeOffsets(c.pid, b.in.linux().TimeOffsets)
 		case said && code == codeFork:

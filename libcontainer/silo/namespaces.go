@@ -173,9 +173,10 @@ func (in *Input) groupOwner() int {
 }
 
 // hide keeps the child from being looked into. root's is so from its birth; an
-// ordinary user could not write the mappings of such a child.
+// ordinary user could not write to the /proc of such a child, which would be
+// root's.
 func (b *builder) hide(in *Input) {
-	if in.Facts.Privileged || !in.isNew(specs.UserNamespace) {
+	if !b.plan.Visible {
 		return
 	}
 	if h := in.Spec.Hooks; h != nil && len(h.StartContainer) > 0 || in.Filter != nil && in.Filter.Notify {

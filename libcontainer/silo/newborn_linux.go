@@ -58,8 +58,10 @@ func launch(p *Plan, files map[File]int, into int) (*child, error) {
 // is to be done in them. The child shares the parent's table of descriptors
 // until it gets the plan, so all that the parent opens meanwhile is the
 // child's too.
-func expect(flags uint64, files map[File]int, into int) (*child, error) {
-	return clone(prelude(), flags|unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, into)
+func expect(flags uint64, files map[File]int, visible bool) (*child, error) {
+	p := prelude()
+	p.Visible = visible
+	return clone(p, flags|unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, -1)
 }
 
 // proceed gives an expected child its plan, which it may find there at birth.
@@ -93,7 +95,7 @@ func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) 
 	// Nobody may look into the child before the user program is executed
 	// (a neighbour in a shared pid namespace could reach the host through it).
 	// The plan does it where the child's own user has to write to its /proc.
-	if flags&cloneNewUser == 0 || unix.Geteuid() == 0 {
+	if !p.Visible {
 		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 			c.close()
 			return nil, fmt.Errorf("make the process non-dumpable: %w", err)

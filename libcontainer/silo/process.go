@@ -102,7 +102,12 @@ func (b *builder) identity(in *Input, p *specs.Process) error {
 		if len(gids) > 0 {
 			list = gids
 		}
-		b.call("process.user.additionalGids", "setgroups", Int(len(p.User.AdditionalGids)), list)
+		s := b.call("process.user.additionalGids", "setgroups", Int(len(p.User.AdditionalGids)), list)
+		if len(gids) == 0 {
+			// Only where a user namespace denies it to its root: then nobody can
+			// take groups away either.
+			s.Rescue = []Rescue{{Errno: ePERM}}
+		}
 	}
 	gid, uid := Int(p.User.GID), Int(p.User.UID)
 	b.call("process.user.gid", "setresgid", gid, gid, gid)

@@ -57,8 +57,8 @@ func own(r *specs.LinuxResources, privileged bool) *specs.LinuxResources {
 	return &rest
 }
 
-func groupHint(err error) error {
-	if unix.Geteuid() != 0 && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
+func groupHint(err error, privileged bool) error {
+	if !privileged && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
 		return libcontainer.WithHint(err, "an ordinary user has a cgroup only where one was delegated to them; without linux.cgroupsPath and linux.resources the container needs none")
 	}
 	return err
@@ -112,7 +112,7 @@ func ownAlone(list []specs.LinuxIDMapping, id int) bool {
 
 // deniesSetgroups tells beforehand what writeMaps will do.
 func deniesSetgroups(in *Input) bool {
-	return !in.Facts.Privileged && in.isNew(specs.UserNamespace) && ownAlone(in.linux().GIDMappings, unix.Getegid())
+	return unix.Geteuid() != 0 && in.isNew(specs.UserNamespace) && ownAlone(in.linux().GIDMappings, unix.Getegid())
 }
 
 // mapByHelper has newuidmap(1) or newgidmap(1) write the mapping: set-user-ID

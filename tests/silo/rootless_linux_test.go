@@ -180,3 +180,26 @@ func TestOrdinaryUserHooks(t *testing.T) {
 		t.Errorf("agent: %s", res)
 	}
 }
+
+// TestRootOfUserNamespace: the root of an ordinary user's namespace, as rootless
+// podman is when it calls a runtime.
+func TestRootOfUserNamespace(t *testing.T) {
+	r := newRig(t, sh("id -u; cat /proc/self/uid_map | awk '{print $1, $2}'; cat /mnt/a; echo x >/dev/null && echo null; cat /proc/self/oom_score_adj")...)
+	r.ordinaryUser()
+	r.without(specs.UserNamespace)
+	r.spec.Linux.UIDMappings, r.spec.Linux.GIDMappings = nil, nil
+	r.spec.Process.OOMScoreAdj = ptr(400)
+	r.write("src/a", "A")
+	r.mount(specs.Mount{Destination: "/mnt", Source: "src", Options: []string{"bind", "ro"}})
+	user := r.as
+	r.as = func(cmd *exec.Cmd) {
+		user(cmd)
+		cmd.Path, cmd.Args = "/usr/bin/unshare", append([]string{"unshare", "--user", "--map-root-user"}, cmd.Args...)
+	}
+	r.equal("inside", r.output(), "0\n0 54321\nAnull\n400")
+	// Of a user namespace below that one, it writes the mappings itself.
+	r.with(specs.UserNamespace, "")
+	r.spec.Linux.UIDMappings = []specs.LinuxIDMapping{{Size: 1}}
+	r.spec.Linux.GIDMappings = []specs.LinuxIDMapping{{Size: 1}}
+	r.equal("inside a further one", r.output(), "0\n0 0\nAnull\n400")
+}

@@ -91,7 +91,7 @@ func (r result) String() string {
 	if n := r.count(lost); n > 0 {
 		s += fmt.Sprintf(" lost %d", n)
 	}
-	if r.timedOut {
+	if r.timedOut && r.count(lost) > 0 { // else only what a test left behind kept bats from ending
 		s += " timed out"
 	}
 	return s
