@@ -39,7 +39,8 @@ func (b *builder) mount(in *Input, i int, m *specs.Mount) error {
 	case o.bind:
 		return b.bind(in, i, why, dst, m, o)
 	case o.idmap || len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0:
-		// config.md, idmap: "The runtime MUST use … only for bind mounts".
+		// mount_setattr(2) idmaps what is not attached yet; a new file system here
+		// is attached at once, and mapped by its user namespace anyway.
 		return errors.New("only a bind mount can be idmapped")
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		if !b.owned {

@@ -13,7 +13,7 @@ func (b *builder) enterCgroup(in *Input) {
 	final := ""
 	if a := in.Affinity; a != nil {
 		if a.Initial != "" {
-			// config.md, "execCPUAffinity": "before the transition to container's cgroup".
+			// config.md, execCPUAffinity: "before the transition to container's cgroup".
 			_ = b.affinity("process.execCPUAffinity.initial", a.Initial) // it has been read before
 		}
 		final = a.Final

@@ -87,8 +87,8 @@ func writeMaps(pid int, l *specs.Linux, privileged bool) error {
 			err = writeProc(pid, m.file, string(mapText(m.list)))
 		case ownAlone(m.list, m.own):
 			if m.file == "gid_map" {
-				// "Writing deny … before writing to gid_map": else whoever lacks a
-				// group on purpose could drop it.
+				// The kernel wants it before it takes the mapping: whoever lacks a
+				// right by being in a group could leave the group otherwise.
 				err = writeProc(pid, "setgroups", "deny")
 			}
 			if err == nil {

@@ -11,8 +11,8 @@ import (
 
 // Move takes the device name of this thread's network namespace to namespace,
 // a descriptor, and calls it rename there ("" keeps the name). It arrives with
-// its MTU, its hardware address and its addresses of global scope, and up:
-// config-linux.md wants just those kept, and the kernel takes addresses away.
+// its MTU, its hardware address and its addresses of global scope, and up, as
+// with runc. The kernel takes the addresses away from a device that moves.
 func Move(namespace int, name, rename string) error {
 	if rename == "" {
 		rename = name
