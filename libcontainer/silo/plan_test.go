@@ -344,6 +344,14 @@ func TestUnbuilt(t *testing.T) {
 		"mounts[7] /m: only a bind mount": func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Type: "tmpfs", Options: []string{"ridmap"}})
 		},
+		"mounts[6] /sys/fs/cgroup: the container has no cgroup": func(s *specs.Spec) {
+			for i, n := range s.Linux.Namespaces {
+				if n.Type == specs.CgroupNamespace {
+					s.Linux.Namespaces = append(s.Linux.Namespaces[:i], s.Linux.Namespaces[i+1:]...)
+					break
+				}
+			}
+		},
 		"mounts[7] /m: idmap without": func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Source: "/x", Options: []string{"bind", "idmap"}})
 		},
@@ -355,6 +363,7 @@ func TestUnbuilt(t *testing.T) {
 		"process.rlimits[0].type \"CPU\"": func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "CPU"}} },
 	} {
 		in := ordinary()
+		in.Facts.Cgroups = nil
 		edit(in.Spec)
 		if _, err := Compile(in); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %s…", err, want)
