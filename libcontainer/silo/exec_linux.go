@@ -62,10 +62,8 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 		e.Warn("%s", w)
 	}
 	if n := e.Spec.OOMScoreAdj; n != nil && !machineRoot() {
-		// An ordinary user may not write to a process that nobody may look into,
-		// but to themselves, and it is inherited.
-		if err := writeProc(os.Getpid(), "oom_score_adj", strconv.Itoa(*n)); err != nil {
-			return nil, fmt.Errorf("process.oomScoreAdj: %w", err)
+		if err := adjustSelf(*n); err != nil {
+			return nil, err
 		}
 		v.adjusted = true
 	}
@@ -95,6 +93,25 @@ func (s *system) deniesSetgroups() bool {
 	}
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(s.h.Pid) + "/setgroups")
 	return err == nil && string(text) == "deny\n"
+}
+
+// adjustSelf sets the OOM score of this process, and so of its children: an
+// ordinary user may not write to one that nobody may look into.
+func adjustSelf(n int) error {
+	if err := writeProc(os.Getpid(), "oom_score_adj", strconv.Itoa(n)); err != nil {
+		return fmt.Errorf("process.oomScoreAdj: %w", err)
+	}
+	return nil
+}
+
+// adjust does so for a new container.
+func (b *birth) adjust() error {
+	p := b.in.Spec.Process
+	if p == nil || p.OOMScoreAdj == nil || b.in.Facts.Privileged || b.in.visible() {
+		return nil
+	}
+	b.adjusted = true
+	return adjustSelf(*p.OOMScoreAdj)
 }
 
 // machineRoot tells root from an ordinary user and from the root of a user

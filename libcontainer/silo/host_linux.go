@@ -93,16 +93,17 @@ func (b *birth) abort(ctx context.Context, err error) error {
 
 // birth is one Create in progress: what it has opened and must close again.
 type birth struct {
-	config *libcontainer.Config
-	io     libcontainer.Stdio
-	system *system
-	in     *Input
-	files  map[File]int
-	opened []int // descriptors to close when the child has its copies
-	into   int   // cgroup v2 directory
-	moved  bool  // network devices are in the container
-	made   bool  // something outside this process was announced, and perhaps made
-	plan   *Plan
+	config   *libcontainer.Config
+	io       libcontainer.Stdio
+	system   *system
+	in       *Input
+	files    map[File]int
+	opened   []int // descriptors to close when the child has its copies
+	into     int   // cgroup v2 directory
+	moved    bool  // network devices are in the container
+	adjusted bool  // the child inherits the OOM score
+	made     bool  // something outside this process was announced, and perhaps made
+	plan     *Plan
 }
 
 func (b *birth) keep(name File, fd int) {
@@ -140,6 +141,9 @@ func (b *birth) expect() error {
 		b.in.Facts.Cgroups = group.Mounts()
 		b.in.Facts.Tasks, b.in.Facts.Born = group.Joins()
 	}
+	if err := b.adjust(); err != nil {
+		return err
+	}
 	if b.in.Facts.Born || !b.in.canWait() {
 		return converse(b.files)
 	}
@@ -156,7 +160,7 @@ func (b *birth) expect() error {
 		return err
 	}
 	flags, _, _ := b.in.namespaces()
-	if b.system.child, err = expect(flags, b.files, !b.in.Facts.Privileged); err != nil {
+	if b.system.child, err = expect(flags, b.files); err != nil {
 		delete(b.files, fileSync)
 	}
 	return err
@@ -421,7 +425,7 @@ func (b *birth) remember(c *child) error {
 	if h.Start, _, err = procstat.StartTime(c.pid); err != nil {
 		return fmt.Errorf("look at the container process: %w", err)
 	}
-	if p := b.in.Spec.Process; p != nil && p.OOMScoreAdj != nil {
+	if p := b.in.Spec.Process; p != nil && p.OOMScoreAdj != nil && !b.adjusted {
 		if err := writeProc(c.pid, "oom_score_adj", strconv.Itoa(*p.OOMScoreAdj)); err != nil {
 			return fmt.Errorf("process.oomScoreAdj: %w", err)
 		}

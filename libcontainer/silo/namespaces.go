@@ -172,9 +172,12 @@ func (in *Input) groupOwner() int {
 	return 0
 }
 
-// hide keeps the child from being looked into. root's is so from its birth; an
-// ordinary user could not write to the /proc of such a child, which would be
-// root's.
+// visible tells a child whose own user has to write its mappings: the files in
+// the /proc of one that nobody may look into are root's. It is not so where a
+// namespace is shared with others, who could reach the host through it.
+func (in *Input) visible() bool { return !in.Facts.Privileged && in.isNew(specs.UserNamespace) }
+
+// hide keeps the child from being looked into, as all others are from birth.
 func (b *builder) hide(in *Input) {
 	if !b.plan.Visible {
 		return

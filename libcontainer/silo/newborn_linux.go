@@ -58,10 +58,8 @@ func launch(p *Plan, files map[File]int, into int) (*child, error) {
 // is to be done in them. The child shares the parent's table of descriptors
 // until it gets the plan, so all that the parent opens meanwhile is the
 // child's too.
-func expect(flags uint64, files map[File]int, visible bool) (*child, error) {
-	p := prelude()
-	p.Visible = visible
-	return clone(p, flags|unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, -1)
+func expect(flags uint64, files map[File]int) (*child, error) {
+	return clone(prelude(), flags|unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, -1)
 }
 
 // proceed gives an expected child its plan, which it may find there at birth.
