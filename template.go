@@ -112,7 +112,7 @@ func makeRootless(g *generate.Generator) error {
 		switch m := &g.Config.Mounts[i]; m.Destination {
 		case "/sys": // sysfs needs the owner of the network namespace
 			*m = specs.Mount{Destination: "/sys", Type: "none", Source: "/sys",
-				Options: []string{"rbind", "nosuid", "noexec", "nodev", "ro"}}
+				Options: []string{"rbind", "nosuid", "noexec", "nodev", "rro"}}
 		case "/dev/pts": // group 5 is not mapped
 			m.Options = slices.DeleteFunc(m.Options, func(o string) bool { return o == "gid=5" })
 		}

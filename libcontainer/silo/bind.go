@@ -99,8 +99,8 @@ func (b *builder) foreign(in *Input, i int, why, dst, source string) Slot {
 // reaches tells whether the parent opens sources for the child.
 func (in *Input) reaches() bool { return in.Facts.Privileged && in.userNamespace() }
 
-// source is a bind mount's source: config.md, "a relative path is relative to
-// the bundle".
+// source is a bind mount's source; a relative one is relative to the bundle
+// (config.md, Mounts).
 func (in *Input) source(m *specs.Mount) string {
 	if path.IsAbs(m.Source) {
 		return m.Source

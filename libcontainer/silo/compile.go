@@ -46,13 +46,15 @@ type Facts struct {
 	Tasks      int            // cgroup v1: tasks files opened for the child
 	Born       bool           // cgroup v2: the child is born into a directory
 	Cgroups    []cgroup.Mount // what a mount of type cgroup shows
-	Privileged bool           // wrun is root
+	Privileged bool           // wrun is the machine's root
+	Foreign    bool           // this is a user namespace on somebody else's machine
 	NotDir     map[string]bool
 	Unseen     map[string]bool    // sources that an earlier mount brings
 	Locked     map[string]uint64  // attributes of sources that a user namespace may not take away
 	Resolved   map[string]string  // mount destinations whose symlinks dangle → where they point
 	Covered    map[string]uint64  // mode of the directory that a tmpfs is mounted on
 	CopyUp     map[string][]Entry // destinations of tmpcopyup and what is there to copy
+	Revealing  []string           // where proc and sysfs are mounted outside the root; for --no-pivot
 	RootParent string             // mount point above the root file system
 	OpenFiles  Limit              // RLIMIT_NOFILE of wrun's caller
 	AppArmor   bool
@@ -120,7 +122,7 @@ func Compile(in *Input) (*Plan, error) {
 		// the core refuses start, so this program is never reached.
 		p = &specs.Process{Cwd: "/", Args: []string{"/"}}
 	}
-	b := &builder{plan: &Plan{Steps: make([]Step, 0, 256)}}
+	b := &builder{plan: &Plan{Steps: make([]Step, 0, 256), Visible: in.visible()}}
 	cred := b.credentials(p, in.Facts.Grantable)
 	b.begin(in)
 	b.join(in)
@@ -145,6 +147,7 @@ func Compile(in *Input) (*Plan, error) {
 	if in.Hooks {
 		b.talk("prestart, createRuntime and createContainer hooks", codeHooks)
 	}
+	b.hide(in)
 	b.sysctl(in.linux().Sysctl)
 	b.masked(in.linux().MaskedPaths)
 	b.readonly(in.linux().ReadonlyPaths)
@@ -182,7 +185,6 @@ func unbuilt(in *Input) error {
 		what  string
 	}{
 		{l.IntelRdt != nil, "linux.intelRdt"},
-		{len(l.NetDevices) > 0, "linux.netDevices"},
 	} {
 		if x.asked {
 			return fmt.Errorf("%s is not built yet", x.what)
@@ -266,6 +268,16 @@ func (b *builder) switchRoot(in *Input) {
 	case !in.hasNamespace(specs.MountNamespace):
 		b.call("no mount namespace: chroot", "chroot", Str("."))
 	case in.NoPivot:
+		// A chroot leaves the host's mounts where they were. The kernel lets a
+		// user namespace mount a proc of its own only where one is fully seen
+		// (mount_namespaces(7)), and behind a chroot that would be the host's.
+		for i := len(in.Facts.Revealing) - 1; i >= 0; i-- {
+			at := in.Facts.Revealing[i]
+			b.call("--no-pivot: "+at+" of the host goes", "umount2", Str(at), Int(mntDetach)).Rescue = []Rescue{{Errno: eINVAL}, {Errno: ePERM}}
+			gone := b.here() - 1
+			b.call("--no-pivot: or is covered", "mount", Str("tmpfs"), Str(at), Str("tmpfs"), Int(0), Int(0))
+			b.plan.Steps[gone].Skip = 1
+		}
 		b.call("--no-pivot", "mount", Str("."), Str("/"), Int(0), Flags(msMove), Int(0))
 		b.call("--no-pivot", "chroot", Str("."))
 	default:

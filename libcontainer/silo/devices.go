@@ -130,7 +130,7 @@ func (b *builder) device(in *Input, dev Slot, d *device) {
 	if path.Dir(d.path) != "/dev" {
 		dir = b.target(d.why, path.Dir(d.path), false, 0)
 	}
-	if in.userNamespace() {
+	if in.userNamespace() || in.Facts.Foreign {
 		// mknod(2) is refused in a user namespace: the host's node is bound.
 		t := b.save(d.why+": the host's", "open_tree", Int(atFdcwd), Str(d.path), Flags(openTreeClone|oCloexec))
 		b.attach(d.why, t, b.target(d.why, d.path, true, 0))

@@ -45,6 +45,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	if in.Facts.Grantable, err = grantable(in); err != nil {
 		return nil, err
 	}
+	in.DenySetgroups = s.deniesSetgroups()
 	in.Facts.OpenFiles = callersOpenFiles()
 	in.Facts.AppArmor = e.Spec.ApparmorProfile != "" && appArmor()
 	if err := v.home(e.Spec, s.h.Pid); err != nil {
@@ -59,6 +60,12 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	}
 	for _, w := range plan.Warnings {
 		e.Warn("%s", w)
+	}
+	if n := e.Spec.OOMScoreAdj; n != nil && !machineRoot() {
+		if err := adjustSelf(*n); err != nil {
+			return nil, err
+		}
+		v.adjusted = true
 	}
 	child, err := v.launch(plan)
 	if err != nil {
@@ -78,6 +85,42 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	return &process{child}, nil
 }
 
+// deniesSetgroups asks the container's user namespace. Only an ordinary user's
+// says so.
+func (s *system) deniesSetgroups() bool {
+	if unix.Geteuid() == 0 {
+		return false
+	}
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(s.h.Pid) + "/setgroups")
+	return err == nil && string(text) == "deny\n"
+}
+
+// adjustSelf sets the OOM score of this process, and so of its children: an
+// ordinary user may not write to one that nobody may look into.
+func adjustSelf(n int) error {
+	if err := writeProc(os.Getpid(), "oom_score_adj", strconv.Itoa(n)); err != nil {
+		return fmt.Errorf("process.oomScoreAdj: %w", err)
+	}
+	return nil
+}
+
+// adjust does so for a new container.
+func (b *birth) adjust() error {
+	p := b.in.Spec.Process
+	if p == nil || p.OOMScoreAdj == nil || b.in.Facts.Privileged || b.in.visible() {
+		return nil
+	}
+	b.adjusted = true
+	return adjustSelf(*p.OOMScoreAdj)
+}
+
+// machineRoot tells root from an ordinary user and from the root of a user
+// namespace; the initial one has a number of its own (PROC_USER_INIT_INO).
+func machineRoot() bool {
+	ns, err := os.Readlink("/proc/self/ns/user")
+	return unix.Geteuid() == 0 && err == nil && ns == "user:[4026531837]"
+}
+
 // visit is one process on its way into a living container.
 type visit struct {
 	in     *Input
@@ -87,7 +130,8 @@ type visit struct {
 	env    []string
 	state  func() *specs.State // the container's, for a seccomp agent; may be nil
 
-	talking bool // the conversation's ends are still ours to close
+	adjusted bool // the child inherits the OOM score
+	talking  bool // the conversation's ends are still ours to close
 }
 
 // visit opens what a child needs to enter the container.
@@ -103,16 +147,7 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 		return nil, err
 	}
 	v.keep(fileInit, pidfd)
-	var group *cgroup.Group
-	if len(sub) > 0 {
-		group, err = s.h.Group.Sub(sub)
-	} else {
-		group, err = s.h.Group.Entrance(s.h.Pid)
-	}
-	if err != nil {
-		return nil, err
-	}
-	if err := v.join(group); err != nil {
+	if err := v.enter(s.h, sub); err != nil {
 		return nil, err
 	}
 	if !in.hasNamespace(specs.MountNamespace) {
@@ -132,6 +167,25 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 	v.talking = true
 	in.Streams, in.Preserve, v.env = inherited.streams, inherited.preserve, inherited.env
 	return v, nil
+}
+
+// enter finds the cgroup that the child joins.
+func (v *visit) enter(h *handle, sub map[string]string) (err error) {
+	group := h.Group
+	switch {
+	case group == nil && len(sub) > 0:
+		return errNoGroup
+	case group == nil:
+		return nil
+	case len(sub) > 0:
+		group, err = group.Sub(sub)
+	default:
+		group, err = group.Entrance(h.Pid)
+	}
+	if err != nil {
+		return err
+	}
+	return v.join(group)
 }
 
 func (v *visit) join(group *cgroup.Group) error {
@@ -215,7 +269,7 @@ func (v *visit) accompany(ctx context.Context, c *child, p *specs.Process, io li
 			}
 		case said && code == codeReady:
 			ready = true
-			if p != nil && p.OOMScoreAdj != nil {
+			if p != nil && p.OOMScoreAdj != nil && !v.adjusted {
 				err = writeProc(c.pid, "oom_score_adj", strconv.Itoa(*p.OOMScoreAdj))
 			}
 			if err == nil {

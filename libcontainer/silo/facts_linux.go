@@ -2,6 +2,7 @@ package silo
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path"
@@ -22,6 +23,12 @@ func gather(c *libcontainer.Config, in *Input) error {
 	if f.Grantable, err = grantable(in); err != nil {
 		return err
 	}
+	if in.linux().IntelRdt != nil {
+		if err := resctrl(); err != nil {
+			return err
+		}
+	}
+	in.DenySetgroups = deniesSetgroups(in)
 	f.OpenFiles = callersOpenFiles()
 	f.AppArmor = in.Spec.Process != nil && in.Spec.Process.ApparmorProfile != "" && appArmor()
 	root, err := unix.Open(in.Spec.Root.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -29,7 +36,6 @@ func gather(c *libcontainer.Config, in *Input) error {
 		return fmt.Errorf("open root.path %s: %w", in.Spec.Root.Path, err)
 	}
 	defer unix.Close(root)
-	f.Privileged = unix.Geteuid() == 0
 	if err := f.mounts(root, in); err != nil {
 		return err
 	}
@@ -38,6 +44,11 @@ func gather(c *libcontainer.Config, in *Input) error {
 	}
 	if in.Spec.Process != nil {
 		in.Env = withHome(in.Spec.Process, root)
+	}
+	if in.NoPivot {
+		if f.Revealing, err = revealing(in.Spec.Root.Path); err != nil {
+			return err
+		}
 	}
 	if p, ok := propagationFlag(in.linux().RootfsPropagation); ok && p&msShared != 0 {
 		if f.RootParent, err = mountAbove(in.Spec.Root.Path); err != nil {
@@ -71,6 +82,19 @@ func callersOpenFiles() Limit {
 		return Limit{}
 	}
 	return Limit{Soft: min(caller.Cur, own.Max), Hard: own.Max}
+}
+
+// resctrl says what the machine lacks for linux.intelRdt; nil if nothing.
+func resctrl() error {
+	known, err := os.ReadFile("/proc/filesystems")
+	if err != nil {
+		return fmt.Errorf("linux.intelRdt: look for the resctrl file system: %w", err)
+	}
+	if !bytes.Contains(known, []byte("\tresctrl\n")) {
+		return libcontainer.WithHint(errors.New("linux.intelRdt: this kernel has no resctrl file system"),
+			"it needs CONFIG_X86_CPU_RESCTRL and a processor with RDT or QoS; /proc/cpuinfo shows rdt_a, cat_l3, mba")
+	}
+	return nil
 }
 
 func appArmor() bool {
@@ -214,6 +238,27 @@ func mountAbove(dir string) (string, error) {
 		}
 	}
 	return best, nil
+}
+
+// revealing lists where whole proc and sysfs file systems are mounted outside
+// the root file system.
+func revealing(root string) ([]string, error) {
+	data, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		return nil, fmt.Errorf("look for mounts to hide: %w", err)
+	}
+	var list []string
+	for line := range strings.Lines(string(data)) {
+		before, after, _ := strings.Cut(line, " - ")
+		f, kind := strings.Fields(before), strings.Fields(after)
+		if len(f) < 5 || len(kind) < 1 || f[3] != "/" || kind[0] != "proc" && kind[0] != "sysfs" {
+			continue
+		}
+		if at := unescapeMount(f[4]); at != root && !strings.HasPrefix(at, root+"/") {
+			list = append(list, at)
+		}
+	}
+	return list, nil
 }
 
 // unescapeMount undoes mountinfo's octal escapes (proc_pid_mountinfo(5)).

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -16,6 +18,7 @@ import (
 	"wrun/libcontainer/pidfd"
 	"wrun/libcontainer/procstat"
 	"wrun/libcontainer/silo/cgroup"
+	"wrun/libcontainer/silo/netdev"
 	"wrun/libcontainer/silo/seccomp"
 )
 
@@ -41,6 +44,9 @@ func (*Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.Syst
 func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer.Stdio) (_ libcontainer.System, err error) {
 	if c.Spec.Root == nil {
 		return nil, errors.New("root.path is missing: a Linux container has a root file system")
+	}
+	if err := mayCreate(c.Spec); err != nil {
+		return nil, err
 	}
 	s := &system{h: &handle{Dir: c.Dir}}
 	if p := c.Spec.Process; p != nil {
@@ -87,15 +93,17 @@ func (b *birth) abort(ctx context.Context, err error) error {
 
 // birth is one Create in progress: what it has opened and must close again.
 type birth struct {
-	config *libcontainer.Config
-	io     libcontainer.Stdio
-	system *system
-	in     *Input
-	files  map[File]int
-	opened []int // descriptors to close when the child has its copies
-	into   int   // cgroup v2 directory
-	made   bool  // something outside this process was announced, and perhaps made
-	plan   *Plan
+	config   *libcontainer.Config
+	io       libcontainer.Stdio
+	system   *system
+	in       *Input
+	files    map[File]int
+	opened   []int // descriptors to close when the child has its copies
+	into     int   // cgroup v2 directory
+	moved    bool  // network devices are in the container
+	adjusted bool  // the child inherits the OOM score
+	made     bool  // something outside this process was announced, and perhaps made
+	plan     *Plan
 }
 
 func (b *birth) keep(name File, fd int) {
@@ -125,15 +133,23 @@ func (b *birth) expect() error {
 	if err != nil {
 		return err
 	}
-	b.system.h.Group = group
+	b.in.Facts.Foreign = layout.Foreign()
+	b.in.Facts.Privileged = unix.Geteuid() == 0 && !b.in.Facts.Foreign
 	b.in.Facts.Unified = layout.Pure()
-	b.in.Facts.Cgroups = group.Mounts()
-	if b.in.Facts.Tasks, b.in.Facts.Born = group.Joins(); b.in.Facts.Born || !b.in.canWait() {
+	if b.in.Facts.Privileged || !goesWithout(b.in, group) {
+		b.system.h.Group = group
+		b.in.Facts.Cgroups = group.Mounts()
+		b.in.Facts.Tasks, b.in.Facts.Born = group.Joins()
+	}
+	if err := b.adjust(); err != nil {
+		return err
+	}
+	if b.in.Facts.Born || !b.in.canWait() {
 		return converse(b.files)
 	}
 	b.in.Waits = true
 	// run waits for nothing in between, so neither does its child.
-	b.in.Direct = b.config.Run && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent()
+	b.in.Direct = b.config.Run && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent() && len(b.in.linux().NetDevices) == 0
 	b.system.direct = b.in.Direct
 	life, err := unix.Open("/proc/self/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -144,7 +160,7 @@ func (b *birth) expect() error {
 		return err
 	}
 	flags, _, _ := b.in.namespaces()
-	if b.system.child, err = expect(flags, b.files, -1); err != nil {
+	if b.system.child, err = expect(flags, b.files); err != nil {
 		delete(b.files, fileSync)
 	}
 	return err
@@ -208,33 +224,19 @@ func (b *birth) streams() error {
 // control makes the cgroup and sets its limits.
 func (b *birth) control() error {
 	h := b.system.h
-	if err := h.Group.Check(); err != nil {
-		return err
+	if h.Group != nil {
+		if err := h.Group.Check(); err != nil {
+			return err
+		}
 	}
 	if err := b.config.Record(h.encode()); err != nil {
 		return err
 	}
 	b.made = true
-	if err := h.Group.Create(); err != nil {
-		return err
-	}
-	if err := h.Group.Apply(b.in.linux().Resources, b.config.Warn); err != nil {
-		return err
-	}
-	if uid := b.in.groupOwner(); uid != 0 {
-		if err := h.Group.Delegate(uid); err != nil {
-			return err
+	if h.Group != nil {
+		if err := b.group(h.Group); err != nil {
+			return groupHint(err, b.in.Facts.Privileged)
 		}
-	}
-	join, err := h.Group.Open()
-	if err != nil {
-		return err
-	}
-	for i, fd := range join.Tasks {
-		b.keep(TasksFile(i), fd)
-	}
-	if b.into = join.Into; b.into >= 0 {
-		b.keep(fileGroup, b.into)
 	}
 	report := b.files[fileSync]
 	if !b.in.Direct {
@@ -251,6 +253,32 @@ func (b *birth) control() error {
 		return err
 	}
 	b.keep(fileStub, stub)
+	return nil
+}
+
+// group makes the cgroup and opens the child's way into it.
+func (b *birth) group(g *cgroup.Group) error {
+	if err := g.Create(); err != nil {
+		return err
+	}
+	if err := g.Apply(own(b.in.linux().Resources, b.in.Facts.Privileged), b.config.Warn); err != nil {
+		return err
+	}
+	if uid := b.in.groupOwner(); uid != 0 {
+		if err := g.Delegate(uid); err != nil {
+			return err
+		}
+	}
+	join, err := g.Open()
+	if err != nil {
+		return err
+	}
+	for i, fd := range join.Tasks {
+		b.keep(TasksFile(i), fd)
+	}
+	if b.into = join.Into; b.into >= 0 {
+		b.keep(fileGroup, b.into)
+	}
 	return nil
 }
 
@@ -336,7 +364,7 @@ func (b *birth) accompany(ctx context.Context) error {
 				Bundle: b.config.Bundle, Annotations: b.in.Spec.Annotations,
 			})
 		case said && code == codeMap:
-			err = writeMaps(c.pid, b.in.linux())
+			err = writeMaps(c.pid, b.in.linux(), unix.Geteuid() == 0)
 		case said && code == codeOffsets:
 			err = writeOffsets(c.pid, b.in.linux().TimeOffsets)
 		case said && code == codeFork:
@@ -347,8 +375,14 @@ func (b *birth) accompany(ctx context.Context) error {
 				continue // nobody waits for an answer
 			}
 		case said && code == codeHooks:
+			if err = b.netDevices(c.pid); err != nil {
+				return err
+			}
 			err = b.config.Namespaces(ctx, c.pid, b.system.insideHook(b.in))
 		case said && code == codeReady:
+			if err := b.netDevices(c.pid); err != nil {
+				return err
+			}
 			return attached(b.io) // the answer is Settle
 		default:
 			return c.failure(code, value, said, b.system.h.Program, b.system.cwd)
@@ -362,6 +396,27 @@ func (b *birth) accompany(ctx context.Context) error {
 	}
 }
 
+// netDevices moves devices of the host into the container's network namespace,
+// once.
+func (b *birth) netDevices(pid int) error {
+	list := b.in.linux().NetDevices
+	if len(list) == 0 || b.moved {
+		return nil
+	}
+	b.moved = true
+	ns, err := openNamespace(pid, "net")
+	if err != nil {
+		return err
+	}
+	defer unix.Close(ns)
+	for _, name := range slices.Sorted(maps.Keys(list)) {
+		if err := netdev.Move(ns, name, list[name].Name); err != nil {
+			return fmt.Errorf("linux.netDevices: %w", err)
+		}
+	}
+	return nil
+}
+
 // remember saves the pid, and does what is done to the child from outside.
 func (b *birth) remember(c *child) error {
 	h := b.system.h
@@ -370,7 +425,7 @@ func (b *birth) remember(c *child) error {
 	if h.Start, _, err = procstat.StartTime(c.pid); err != nil {
 		return fmt.Errorf("look at the container process: %w", err)
 	}
-	if p := b.in.Spec.Process; p != nil && p.OOMScoreAdj != nil {
+	if p := b.in.Spec.Process; p != nil && p.OOMScoreAdj != nil && !b.adjusted {
 		if err := writeProc(c.pid, "oom_score_adj", strconv.Itoa(*p.OOMScoreAdj)); err != nil {
 			return fmt.Errorf("process.oomScoreAdj: %w", err)
 		}

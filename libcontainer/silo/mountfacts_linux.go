@@ -45,7 +45,7 @@ func (f *Facts) mountSources(in *Input) error {
 		if st.Mode&unix.S_IFMT != unix.S_IFDIR {
 			mark(&f.NotDir, source, true)
 		}
-		if in.userNamespace() && !f.Privileged && o.flagGiven {
+		if !f.Privileged && o.flagGiven {
 			if has, err := attributes(source); err == nil {
 				mark(&f.Locked, source, has)
 			}

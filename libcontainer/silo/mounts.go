@@ -39,13 +39,14 @@ func (b *builder) mount(in *Input, i int, m *specs.Mount) error {
 	case o.bind:
 		return b.bind(in, i, why, dst, m, o)
 	case o.idmap || len(m.UIDMappings) > 0 || len(m.GIDMappings) > 0:
-		// config.md, idmap: "The runtime MUST use … only for bind mounts".
+		// mount_setattr(2) idmaps what is not attached yet; a new file system here
+		// is attached at once, and mapped by its user namespace anyway.
 		return errors.New("only a bind mount can be idmapped")
 	case m.Type == "cgroup" || m.Type == "cgroup2":
 		if !b.owned {
 			b.own(in)
 		}
-		b.cgroup(in, why, dst, o)
+		return b.cgroup(in, why, dst, o)
 	case o.copyUp && len(in.Facts.CopyUp[dst]) > 0:
 		b.copyUp(in, why, dst, m, o)
 	default:
@@ -149,20 +150,23 @@ func hasMode(options string) bool {
 
 // cgroup shows the container its own cgroup. With a cgroup namespace the file
 // system itself does that; without one the container's directories are bound.
-func (b *builder) cgroup(in *Input, why, dst string, o mountOptions) {
+func (b *builder) cgroup(in *Input, why, dst string, o mountOptions) error {
 	o.flags |= msNosuid | msNodev | msNoexec
 	namespaced := in.hasNamespace(specs.CgroupNamespace)
 	if in.Facts.Unified {
-		m := in.Facts.Cgroups[0]
 		if namespaced {
 			b.filesystem(in, why, dst, &specs.Mount{Source: "cgroup", Type: "cgroup2"}, o)
-			return
+			return nil
 		}
+		if len(in.Facts.Cgroups) == 0 {
+			return errors.New("the container has no cgroup that could be shown: an ordinary user has one only where it was delegated to them")
+		}
+		m := in.Facts.Cgroups[0]
 		sub := bindOf(o)
 		t := b.save(why+": bind of "+m.Source, "open_tree", Int(atFdcwd), Str(m.Source), Flags(openTreeClone|oCloexec|atRecursive))
 		b.setattr(why, t, 0, sub.attrSet, sub.attrClear, 0)
 		b.finish(why, t, b.target(why, dst, false, 0), sub)
-		return
+		return nil
 	}
 	// cgroup v1: a small tmpfs that carries one directory for each hierarchy.
 	tmp := o
@@ -191,6 +195,7 @@ func (b *builder) cgroup(in *Input, why, dst string, o mountOptions) {
 	if o.flags&msRdonly != 0 {
 		b.setattr(why, dir, 0, attrRdonly, 0, 0)
 	}
+	return nil
 }
 
 func bindOf(o mountOptions) mountOptions {

@@ -13,7 +13,7 @@ func (b *builder) enterCgroup(in *Input) {
 	final := ""
 	if a := in.Affinity; a != nil {
 		if a.Initial != "" {
-			// config.md, "execCPUAffinity": "before the transition to container's cgroup".
+			// config.md, execCPUAffinity: "before the transition to container's cgroup".
 			_ = b.affinity("process.execCPUAffinity.initial", a.Initial) // it has been read before
 		}
 		final = a.Final
@@ -42,16 +42,20 @@ func (b *builder) join(in *Input) {
 		b.talk("linux.uidMappings, linux.gidMappings: written by the parent", codeMap)
 		b.root0()
 	}
-	for _, n := range namespaceOrder {
-		if ns := in.namespace(specs.LinuxNamespaceType(n.kind)); ns != nil && ns.Path != "" && n.flag != cloneNewNS {
-			b.call("namespace "+n.kind+" "+ns.Path, "setns", JoinFile(ns.Type), Flags(n.flag))
-			if n.flag == cloneNewUser {
-				b.root0()
-			}
-		}
+	if in.Facts.Privileged {
+		// With the rights of the host's root: the namespaces need not belong to
+		// the user namespace, which is entered last.
+		b.joinAll(in, func(flag uint64) bool { return flag != cloneNewUser })
+		b.joinAll(in, func(flag uint64) bool { return flag == cloneNewUser })
+	} else {
+		b.joinAll(in, func(uint64) bool { return true })
 	}
 	if unshare != 0 {
 		b.call("new namespaces"+namespaceNames(unshare), "unshare", Flags(unshare))
+	}
+	if unshare&cloneNewUser != 0 {
+		b.talk("linux.uidMappings, linux.gidMappings: written by the parent", codeMap)
+		b.root0()
 	}
 	if len(in.linux().TimeOffsets) > 0 && in.isNew(specs.TimeNamespace) {
 		// By the parent: in a user namespace the files in /proc of a process that
@@ -63,6 +67,21 @@ func (b *builder) join(in *Input) {
 	}
 	if ns := in.namespace(specs.MountNamespace); ns != nil && ns.Path != "" {
 		b.call("namespace mount "+ns.Path, "setns", JoinFile(ns.Type), Flags(cloneNewNS))
+	}
+}
+
+// joinAll enters the namespaces that are joined by path, but for the mount
+// namespace.
+func (b *builder) joinAll(in *Input, wanted func(flag uint64) bool) {
+	for _, n := range namespaceOrder {
+		ns := in.namespace(specs.LinuxNamespaceType(n.kind))
+		if ns == nil || ns.Path == "" || n.flag == cloneNewNS || !wanted(n.flag) {
+			continue
+		}
+		b.call("namespace "+n.kind+" "+ns.Path, "setns", JoinFile(ns.Type), Flags(n.flag))
+		if n.flag == cloneNewUser {
+			b.root0()
+		}
 	}
 }
 
@@ -93,6 +112,13 @@ func (in *Input) namespaces() (clone, unshare uint64, fork bool) {
 		clone = 0
 		fork = fork || unshare&cloneNewPID != 0
 	}
+	if clone&cloneNewUser != 0 && in.Facts.Privileged && in.joins() {
+		// A child that was born into the new user namespace could not join what
+		// belongs to the host's.
+		unshare |= clone
+		clone = 0
+		fork = fork || unshare&cloneNewPID != 0
+	}
 	if fork && clone&cloneNewPID != 0 {
 		clone &^= cloneNewPID
 		unshare |= cloneNewPID
@@ -100,11 +126,22 @@ func (in *Input) namespaces() (clone, unshare uint64, fork bool) {
 	return clone, unshare, fork
 }
 
+// joins tells whether any namespace is joined by path.
+func (in *Input) joins() bool {
+	list := in.linux().Namespaces
+	for i := range list {
+		if list[i].Path != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // canWait tells whether the child may be cloned before its plan is known, in
 // borrowed memory: then it must not fork, and must not have to be given users.
 func (in *Input) canWait() bool {
-	clone, _, fork := in.namespaces()
-	return !fork && clone&cloneNewUser == 0 && !in.hasNamespace(specs.TimeNamespace)
+	clone, unshare, fork := in.namespaces()
+	return !fork && (clone|unshare)&cloneNewUser == 0 && !in.hasNamespace(specs.TimeNamespace)
 }
 
 // groupOwner is the host's user that the container's cgroup is given to, or 0:
@@ -133,6 +170,22 @@ func (in *Input) groupOwner() int {
 		}
 	}
 	return 0
+}
+
+// visible tells a child whose own user has to write its mappings: the files in
+// the /proc of one that nobody may look into are root's. It is not so where a
+// namespace is shared with others, who could reach the host through it.
+func (in *Input) visible() bool { return !in.Facts.Privileged && in.isNew(specs.UserNamespace) }
+
+// hide keeps the child from being looked into, as all others are from birth.
+func (b *builder) hide(in *Input) {
+	if !b.plan.Visible {
+		return
+	}
+	if h := in.Spec.Hooks; h != nil && len(h.StartContainer) > 0 || in.Filter != nil && in.Filter.Notify {
+		return // hooks are still to enter its namespaces, the listener is to be fetched
+	}
+	b.call("nobody may look into it", "prctl", Int(prSetDumpable), Int(0), Int(0), Int(0), Int(0))
 }
 
 // root0 makes the child the root user of the user namespace it has entered.

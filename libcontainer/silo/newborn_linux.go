@@ -58,8 +58,8 @@ func launch(p *Plan, files map[File]int, into int) (*child, error) {
 // is to be done in them. The child shares the parent's table of descriptors
 // until it gets the plan, so all that the parent opens meanwhile is the
 // child's too.
-func expect(flags uint64, files map[File]int, into int) (*child, error) {
-	return clone(prelude(), flags|unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, into)
+func expect(flags uint64, files map[File]int) (*child, error) {
+	return clone(prelude(), flags|unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, -1)
 }
 
 // proceed gives an expected child its plan, which it may find there at birth.
@@ -92,9 +92,12 @@ func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) 
 	}
 	// Nobody may look into the child before the user program is executed
 	// (a neighbour in a shared pid namespace could reach the host through it).
-	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		c.close()
-		return nil, fmt.Errorf("make the process non-dumpable: %w", err)
+	// The plan does it where the child's own user has to write to its /proc.
+	if !p.Visible {
+		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+			c.close()
+			return nil, fmt.Errorf("make the process non-dumpable: %w", err)
+		}
 	}
 	m.args = cloneArgs{
 		flags:      flags | unix.CLONE_PIDFD | unix.CLONE_PARENT_SETTID,
@@ -141,12 +144,13 @@ func (c *child) born() error {
 }
 
 // borrows tells whether the child can walk p in this process's memory. It
-// cannot when it forks again, nor when users are written to its namespace, and
-// setns(2) lets only a process with memory of its own into a time namespace.
+// cannot when it forks again, nor when users are written to its namespace, which
+// unshare(2) does not even make then, and setns(2) lets only a process with memory of its own into a time namespace.
 func (p *Plan) borrows() bool {
 	for i := range p.Steps {
 		s := &p.Steps[i]
-		if s.Call == callFork || s.Call == "setns" && s.Args[1].(Flags)&cloneNewTime != 0 {
+		if s.Call == callFork || s.Call == "setns" && s.Args[1].(Flags)&cloneNewTime != 0 ||
+			s.Call == "unshare" && s.Args[0].(Flags)&cloneNewUser != 0 {
 			return false
 		}
 	}

@@ -16,7 +16,9 @@ import (
 type Plan struct {
 	CloneFlags uint64 // CLONE_NEW* of the first clone
 	Steps      []Step
-	Slots      int // registers used; slot 0 is the descriptor errors are reported to
+	// Visible: others may look into the child until the plan forbids it.
+	Visible bool
+	Slots   int // registers used; slot 0 is the descriptor errors are reported to
 	// Warnings tell what was asked for and cannot be done here (runtime-spec
 	// lets a runtime go on, e.g. for a capability that cannot be granted).
 	Warnings []string

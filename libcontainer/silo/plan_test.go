@@ -119,6 +119,17 @@ func filterOf(t *testing.T) *seccomp.Filter {
 	return f
 }
 
+// agentFilter asks a seccomp agent.
+func agentFilter(t *testing.T) *seccomp.Filter {
+	t.Helper()
+	f, _, err := seccomp.Compile(&specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Architectures: []specs.Arch{specs.ArchX86_64}, ListenerPath: "/agent",
+		Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.ActNotify}}}, "amd64")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return f
+}
+
 // TestPlans: the ordinary container's plan in full, and what each wish makes
 // different in it.
 func TestPlans(t *testing.T) {
@@ -215,6 +226,62 @@ func TestPlans(t *testing.T) {
 			in.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
 			in.Spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 3}
 		}},
+		{"joined network under new users", func(in *Input) {
+			in.set(specs.UserNamespace, "")
+			in.set(specs.NetworkNamespace, "/run/netns/x")
+		}},
+		{"joined user namespace of an ordinary user", func(in *Input) {
+			in.Facts.Privileged = false
+			in.set(specs.UserNamespace, "/proc/1/ns/user")
+			in.set(specs.NetworkNamespace, "/proc/1/ns/net")
+		}},
+		{"no pivot where proc is seen", func(in *Input) { in.NoPivot = true; in.Facts.Revealing = []string{"/proc", "/sys"} }},
+		{"idmapped mount", func(in *Input) {
+			m := []specs.LinuxIDMapping{{HostID: 1000, Size: 1}}
+			in.Spec.Mounts = append(in.Spec.Mounts, specs.Mount{Destination: "/m", Source: "src", Options: []string{"rbind", "ridmap", "ro"}, UIDMappings: m, GIDMappings: m})
+		}},
+		{"mounts in a user namespace", func(in *Input) {
+			in.set(specs.UserNamespace, "")
+			in.Facts.NotDir = map[string]bool{"/file": true}
+			in.Facts.Unseen = map[string]bool{"/bundle/rootfs/m/sub": true}
+			for i, source := range []string{"/src", "/file", "/bundle/rootfs/m/sub"} {
+				in.Spec.Mounts = append(in.Spec.Mounts, specs.Mount{Destination: []string{"/m", "/f", "/n"}[i], Source: source, Options: []string{"bind", "rslave"}})
+			}
+		}},
+		{"mounts of an ordinary user", func(in *Input) {
+			in.Facts.Privileged = false
+			in.set(specs.UserNamespace, "")
+			in.Facts.Locked = map[string]uint64{"/src": attrNosuid | attrNodev}
+			in.Spec.Mounts = append(in.Spec.Mounts, specs.Mount{Destination: "/m", Source: "/src", Options: []string{"bind", "ro"}})
+		}},
+		{"source that an earlier mount brings", func(in *Input) {
+			in.Facts.Unseen = map[string]bool{"/bundle/rootfs/m/sub": true}
+			in.Spec.Mounts = append(in.Spec.Mounts, specs.Mount{Destination: "/bundle/rootfs/n", Source: "/bundle/rootfs/m/sub", Options: []string{"bind"}})
+		}},
+		{"tmpcopyup", func(in *Input) {
+			in.Facts.Covered = map[string]uint64{"/tmp": 0o1777}
+			in.Facts.CopyUp = map[string][]Entry{"/tmp": {
+				{Path: "d", Mode: sIFDIR | 0o700}, {Path: "d/f", Mode: sIFREG | 0o4755, UID: 1, GID: 2, Size: 3}, {Path: "empty", Mode: sIFREG | 0o644},
+				{Path: "l", Mode: sIFLNK | 0o777, Link: "d/f", UID: -1, GID: -1}, {Path: "p", Mode: sIFIFO | 0o600}, {Path: "s", Mode: sIFSOCK},
+			}}
+			in.Spec.Mounts = append(in.Spec.Mounts, specs.Mount{Destination: "/tmp", Type: "tmpfs", Source: "tmpfs", Options: []string{"ro", "tmpcopyup"}})
+		}},
+		{"read-only dev", func(in *Input) {
+			for i := range in.Spec.Mounts {
+				if in.Spec.Mounts[i].Destination == "/dev" {
+					in.Spec.Mounts[i].Options = append(in.Spec.Mounts[i].Options, "ro")
+				}
+			}
+		}},
+		{"scheduler and memory policy", func(in *Input) {
+			in.Spec.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedRR, Priority: 5, Flags: []specs.LinuxSchedulerFlag{specs.SchedFlagResetOnFork}}
+			in.Spec.Linux.MemoryPolicy = &specs.LinuxMemoryPolicy{Mode: specs.MpolBind, Nodes: "0-1,8", Flags: []specs.MemoryPolicyFlagType{specs.MpolFStaticNodes}}
+		}},
+		{"seccomp agent", func(in *Input) { in.Filter = agentFilter(t); in.Spec.Process.NoNewPrivileges = false }},
+		{"seccomp agent with noNewPrivileges", func(in *Input) { in.Filter = agentFilter(t); in.Spec.Process.NoNewPrivileges = true }},
+		{"masked twice", func(in *Input) {
+			in.Spec.Linux.MaskedPaths = append(in.Spec.Linux.MaskedPaths, in.Spec.Linux.MaskedPaths[0])
+		}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			in := ordinary()
@@ -274,9 +341,16 @@ func TestUnbuilt(t *testing.T) {
 			s.Process.Scheduler = &specs.Scheduler{Policy: specs.SchedDeadline}
 			s.Linux.Resources = &specs.LinuxResources{CPU: &specs.LinuxCPU{Cpus: "0"}}
 		},
-		"linux.netDevices": func(s *specs.Spec) { s.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} },
 		"mounts[7] /m: only a bind mount": func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Type: "tmpfs", Options: []string{"ridmap"}})
+		},
+		"mounts[6] /sys/fs/cgroup: the container has no cgroup": func(s *specs.Spec) {
+			for i, n := range s.Linux.Namespaces {
+				if n.Type == specs.CgroupNamespace {
+					s.Linux.Namespaces = append(s.Linux.Namespaces[:i], s.Linux.Namespaces[i+1:]...)
+					break
+				}
+			}
 		},
 		"mounts[7] /m: idmap without": func(s *specs.Spec) {
 			s.Mounts = append(s.Mounts, specs.Mount{Destination: "/m", Source: "/x", Options: []string{"bind", "idmap"}})
@@ -289,6 +363,7 @@ func TestUnbuilt(t *testing.T) {
 		"process.rlimits[0].type \"CPU\"": func(s *specs.Spec) { s.Process.Rlimits = []specs.POSIXRlimit{{Type: "CPU"}} },
 	} {
 		in := ordinary()
+		in.Facts.Cgroups = nil
 		edit(in.Spec)
 		if _, err := Compile(in); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("error %v, want %s…", err, want)

@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"errors"
 	"fmt"
 	"math/bits"
 	"strconv"
@@ -65,7 +66,9 @@ func (b *builder) become(in *Input, p *specs.Process, c credentials, filter *sec
 		}
 	}
 	b.call("permitted capabilities survive the change of user", "prctl", Int(prSetKeepcaps), Int(1), Int(0), Int(0), Int(0))
-	b.identity(in, p)
+	if err := b.identity(in, p); err != nil {
+		return err
+	}
 	umask := uint32(0o022)
 	if p.User.Umask != nil {
 		umask = *p.User.Umask
@@ -86,7 +89,10 @@ func (b *builder) become(in *Input, p *specs.Process, c credentials, filter *sec
 	return nil
 }
 
-func (b *builder) identity(in *Input, p *specs.Process) {
+func (b *builder) identity(in *Input, p *specs.Process) error {
+	if in.DenySetgroups && len(p.User.AdditionalGids) > 0 {
+		return errors.New("process.user.additionalGids: an ordinary user who maps no group but their own cannot set any (setgroups(2) is denied in their user namespace)")
+	}
 	if !in.DenySetgroups {
 		gids := make(Bytes, 4*len(p.User.AdditionalGids))
 		for i, g := range p.User.AdditionalGids {
@@ -96,11 +102,17 @@ func (b *builder) identity(in *Input, p *specs.Process) {
 		if len(gids) > 0 {
 			list = gids
 		}
-		b.call("process.user.additionalGids", "setgroups", Int(len(p.User.AdditionalGids)), list)
+		s := b.call("process.user.additionalGids", "setgroups", Int(len(p.User.AdditionalGids)), list)
+		if len(gids) == 0 {
+			// Only where a user namespace denies it to its root: then nobody can
+			// take groups away either.
+			s.Rescue = []Rescue{{Errno: ePERM}}
+		}
 	}
 	gid, uid := Int(p.User.GID), Int(p.User.UID)
 	b.call("process.user.gid", "setresgid", gid, gid, gid)
 	b.call("process.user.uid", "setresuid", uid, uid, uid)
+	return nil
 }
 
 func (b *builder) capset(why string, c credentials) {

@@ -65,7 +65,7 @@ func userNamespace(uids, gids []specs.LinuxIDMapping) (int, error) {
 	if !said || code != codeMap {
 		return -1, errors.New("its first process did not come to life")
 	}
-	if err := writeMaps(c.pid, &specs.Linux{UIDMappings: uids, GIDMappings: gids}); err != nil {
+	if err := writeMaps(c.pid, &specs.Linux{UIDMappings: uids, GIDMappings: gids}, true); err != nil {
 		return -1, err
 	}
 	return openNamespace(c.pid, "user")
@@ -116,8 +116,9 @@ func (b *birth) source(c *child, i int) error {
 	return nil
 }
 
-// users is the namespace by which the mount is mapped, or -1. Without mappings
-// of its own it is the container's (config.md, "uidMappings").
+// users is the namespace by which the mount is mapped, or -1. config.md, idmap:
+// without mappings of its own "the runtime MAY use the container's user
+// namespace mapping".
 func (b *birth) users(c *child, i int, m *specs.Mount, o mountOptions) (int, error) {
 	if !o.idmap && len(m.UIDMappings) == 0 {
 		return -1, nil

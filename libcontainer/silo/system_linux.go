@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
+	"strconv"
 	"sync"
 	"time"
 
@@ -130,14 +132,37 @@ func (s *system) Signal(ctx context.Context, sig int, all bool) error {
 		return err
 	}
 	defer unix.Close(fd)
-	switch err := unix.PidfdSendSignal(fd, unix.Signal(sig), nil, 0); err {
+	number, err := s.meant(unix.Signal(sig))
+	if err != nil {
+		return err
+	}
+	switch err := unix.PidfdSendSignal(fd, number, nil, 0); err {
 	case nil:
-		return s.thawForKill(ctx, unix.Signal(sig))
+		return s.thawForKill(ctx, number)
 	case unix.ESRCH:
 		return libcontainer.ErrNotRunning
 	default:
 		return fmt.Errorf("unable to signal init: %w", err)
 	}
+}
+
+// meant is the signal that does to a container before its start what sig would
+// do to a program that does not care for it. The first process of a pid namespace
+// gets none but those it handles, and KILL (pid_namespaces(7)); the parked child
+// handles none. Whoever stops a pod that has not started would wait in vain.
+func (s *system) meant(sig unix.Signal) (unix.Signal, error) {
+	switch sig {
+	case 0, unix.SIGCHLD, unix.SIGCONT, unix.SIGSTOP, unix.SIGTSTP, unix.SIGTTIN, unix.SIGTTOU, unix.SIGURG, unix.SIGWINCH, unix.SIGKILL:
+		return sig, nil
+	}
+	if !s.h.OwnPids || sig < 0 || sig > 64 {
+		return sig, nil
+	}
+	parked, err := s.h.parked()
+	if parked {
+		return unix.SIGKILL, err
+	}
+	return sig, err
 }
 
 // signalAll reaches every process of the cgroup, also when init is gone and
@@ -217,10 +242,13 @@ func (c *child) wait(ctx context.Context) (int, error) {
 
 // Processes lists the container's processes by host pid, init first.
 func (s *system) Processes(context.Context) ([]int, error) {
+	var pids []int
+	var err error
 	if s.h.Group == nil {
-		return nil, nil
+		pids, err = s.inOwnPids()
+	} else {
+		pids, err = s.h.Group.Processes()
 	}
-	pids, err := s.h.Group.Processes()
 	if err != nil {
 		return nil, err
 	}
@@ -234,8 +262,49 @@ func (s *system) Processes(context.Context) ([]int, error) {
 	return pids, nil
 }
 
-func (s *system) Pause(ctx context.Context) error  { return s.h.Group.Freeze(ctx) }
-func (s *system) Resume(ctx context.Context) error { return s.h.Group.Thaw(ctx) }
+// inOwnPids finds the processes of a container without a cgroup: those of init's
+// pid namespace, if it has one of its own, else init alone.
+func (s *system) inOwnPids() ([]int, error) {
+	if alive, err := s.alive(); err != nil || !alive {
+		return nil, err
+	}
+	if !s.h.OwnPids {
+		return []int{s.h.Pid}, nil
+	}
+	own, err := os.Readlink("/proc/" + strconv.Itoa(s.h.Pid) + "/ns/pid")
+	if err != nil {
+		return nil, fmt.Errorf("look for the container's processes: %w", err)
+	}
+	proc, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil, fmt.Errorf("look for the container's processes: %w", err)
+	}
+	var pids []int
+	for _, e := range proc {
+		pid, err := strconv.Atoi(e.Name())
+		if err != nil {
+			continue
+		}
+		if at, err := os.Readlink("/proc/" + e.Name() + "/ns/pid"); err == nil && at == own {
+			pids = append(pids, pid)
+		}
+	}
+	return pids, nil
+}
+
+func (s *system) Pause(ctx context.Context) error {
+	if s.h.Group == nil {
+		return errNoGroup
+	}
+	return s.h.Group.Freeze(ctx)
+}
+
+func (s *system) Resume(ctx context.Context) error {
+	if s.h.Group == nil {
+		return errNoGroup
+	}
+	return s.h.Group.Thaw(ctx)
+}
 
 // Close removes the container, whatever state it is in.
 func (s *system) Close(ctx context.Context) error {
@@ -314,9 +383,22 @@ func (s *system) unmount() error {
 }
 
 func (s *system) Update(_ context.Context, r *specs.LinuxResources) error {
+	if s.h.Group == nil {
+		return errNoGroup
+	}
 	return s.h.Group.Update(r, nil)
 }
 
-func (s *system) WatchOOM(ctx context.Context, oom func()) error { return s.h.Group.WatchOOM(ctx, oom) }
+func (s *system) WatchOOM(ctx context.Context, oom func()) error {
+	if s.h.Group == nil {
+		return errNoGroup
+	}
+	return s.h.Group.WatchOOM(ctx, oom)
+}
 
-func (s *system) Stats(context.Context) (any, error) { return s.h.Group.Stats() }
+func (s *system) Stats(context.Context) (any, error) {
+	if s.h.Group == nil {
+		return nil, errNoGroup
+	}
+	return s.h.Group.Stats()
+}

@@ -1,23 +1,137 @@
 package silo
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"os/exec"
+	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer"
+	"wrun/libcontainer/silo/cgroup"
 )
 
+// What an ordinary user needs otherwise than root does: their containers have a
+// user namespace, mappings that they may write or that newuidmap(1) writes for
+// them, and a cgroup only where one was delegated to them.
+
+// mayCreate refuses what an ordinary user cannot have at all. The text is runc's.
+func mayCreate(s *specs.Spec) error {
+	if unix.Geteuid() == 0 {
+		return nil
+	}
+	if s.Linux != nil {
+		for i := range s.Linux.Namespaces {
+			if s.Linux.Namespaces[i].Type == specs.UserNamespace {
+				return nil
+			}
+		}
+	}
+	return libcontainer.WithHint(errors.New("rootless containers require user namespaces"), "`wrun spec --rootless` writes a configuration that an ordinary user can run")
+}
+
+// goesWithout tells whether the container of an ordinary user has no cgroup:
+// nobody asked for one, and the place for it is not theirs.
+func goesWithout(in *Input, g *cgroup.Group) bool {
+	l := in.linux()
+	return l.CgroupsPath == "" && !limited(l.Resources) && !g.Writable()
+}
+
+// limited tells whether r limits anything but devices.
+func limited(r *specs.LinuxResources) bool {
+	return r != nil && (r.Memory != nil || r.CPU != nil || r.Pids != nil || r.BlockIO != nil || r.Network != nil ||
+		len(r.HugepageLimits) > 0 || len(r.Rdma) > 0 || len(r.Unified) > 0)
+}
+
+// own is what may be set: device rules are root's, and mean nothing to a user
+// who cannot make device nodes either.
+func own(r *specs.LinuxResources, privileged bool) *specs.LinuxResources {
+	if privileged || r == nil || len(r.Devices) == 0 {
+		return r
+	}
+	rest := *r
+	rest.Devices = nil
+	return &rest
+}
+
+func groupHint(err error, privileged bool) error {
+	if !privileged && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
+		return libcontainer.WithHint(err, "an ordinary user has a cgroup only where one was delegated to them; without linux.cgroupsPath and linux.resources the container needs none")
+	}
+	return err
+}
+
+// errNoGroup is the answer to what works by the cgroup.
+var errNoGroup = libcontainer.WithHint(fmt.Errorf("the container has no cgroup: %w", libcontainer.ErrUnsupported),
+	"an ordinary user has one only where it was delegated to them")
+
 // writeMaps gives the child's user namespace its users (user_namespaces(7)).
-func writeMaps(pid int, l *specs.Linux) error {
-	for _, m := range []struct {
-		file string
-		list []specs.LinuxIDMapping
-	}{{"uid_map", l.UIDMappings}, {"gid_map", l.GIDMappings}} {
+func writeMaps(pid int, l *specs.Linux, privileged bool) error {
+	for _, m := range [...]struct {
+		file, helper string
+		list         []specs.LinuxIDMapping
+		own          int
+	}{
+		{"uid_map", "newuidmap", l.UIDMappings, unix.Geteuid()},
+		{"gid_map", "newgidmap", l.GIDMappings, unix.Getegid()},
+	} {
 		if len(m.list) == 0 {
 			continue
 		}
-		if err := writeProc(pid, m.file, string(mapText(m.list))); err != nil {
+		var err error
+		switch {
+		case privileged:
+			err = writeProc(pid, m.file, string(mapText(m.list)))
+		case ownAlone(m.list, m.own):
+			if m.file == "gid_map" {
+				// The kernel wants it before it takes the mapping: whoever lacks a
+				// right by being in a group could leave the group otherwise.
+				err = writeProc(pid, "setgroups", "deny")
+			}
+			if err == nil {
+				err = writeProc(pid, m.file, string(mapText(m.list)))
+			}
+		default:
+			err = mapByHelper(m.helper, pid, m.list)
+		}
+		if err != nil {
 			return fmt.Errorf("write the user namespace's mappings: %w", err)
 		}
+	}
+	return nil
+}
+
+// ownAlone tells whether the mapping is the one that everybody may write: of
+// one's own id and nothing else.
+func ownAlone(list []specs.LinuxIDMapping, id int) bool {
+	return len(list) == 1 && list[0].Size == 1 && int(list[0].HostID) == id
+}
+
+// deniesSetgroups tells beforehand what writeMaps will do.
+func deniesSetgroups(in *Input) bool {
+	return unix.Geteuid() != 0 && in.isNew(specs.UserNamespace) && ownAlone(in.linux().GIDMappings, unix.Getegid())
+}
+
+// mapByHelper has newuidmap(1) or newgidmap(1) write the mapping: set-user-ID
+// programs that know which ids /etc/subuid and /etc/subgid give to a user.
+func mapByHelper(helper string, pid int, list []specs.LinuxIDMapping) error {
+	program, err := exec.LookPath(helper)
+	if err != nil {
+		return libcontainer.WithHint(fmt.Errorf("an ordinary user maps more than themselves by %s, which is not there", helper),
+			"Debian's package uidmap has it; or map one id, your own")
+	}
+	args := []string{strconv.Itoa(pid)}
+	for _, e := range list {
+		for _, n := range [...]uint32{e.ContainerID, e.HostID, e.Size} {
+			args = append(args, strconv.FormatUint(uint64(n), 10))
+		}
+	}
+	out, err := exec.Command(program, args...).CombinedOutput()
+	if err != nil {
+		return libcontainer.WithHint(fmt.Errorf("%s: %w: %s", helper, err, bytes.TrimSpace(out)), "/etc/subuid and /etc/subgid say which ids a user may map")
 	}
 	return nil
 }

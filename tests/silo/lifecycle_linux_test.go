@@ -199,6 +199,12 @@ func TestFailingStart(t *testing.T) {
 			}
 			r.spec.Process.Rlimits = []specs.POSIXRlimit{{Type: "RLIMIT_NOFILE", Soft: 1 << 30, Hard: 1 << 30}}
 		}, "error setting rlimits"},
+		{"resource director of a machine without one", func(r *rig) {
+			if data, _ := os.ReadFile("/proc/filesystems"); strings.Contains(string(data), "resctrl") {
+				r.Skip("this machine has one")
+			}
+			r.spec.Linux.IntelRdt = &specs.LinuxIntelRdt{ClosID: "x"}
+		}, "linux.intelRdt: this kernel has no resctrl file system"},
 		{"root is not there", func(r *rig) { r.spec.Root.Path = "nosuch" }, "nosuch"},
 		{"cgroup path that leaves", func(r *rig) { r.spec.Linux.CgroupsPath = "../../x" }, "cgroupsPath"},
 		{"device on a path that is a file", func(r *rig) {
@@ -262,4 +268,18 @@ func TestOOMEvent(t *testing.T) {
 	if res := done(cmd.Wait()); res.code != 0 { // it ends with the container, not an hour later
 		t.Errorf("events: %s", res)
 	}
+}
+
+// TestTermBeforeStart: what ends a program that does not care ends a container
+// whose program does not run yet.
+func TestTermBeforeStart(t *testing.T) {
+	r := newRig(t, "true")
+	r.save()
+	r.ok("create", r.id)
+	r.ok("kill", r.id, "WINCH")
+	if s := r.state(r.id); s.Status != specs.StateCreated {
+		t.Fatalf("after WINCH: %s", s.Status)
+	}
+	r.ok("kill", r.id, "TERM")
+	r.until("end", func() bool { return r.state(r.id).Status == "stopped" })
 }

@@ -187,7 +187,7 @@ func TestPropagation(t *testing.T) {
 			switch {
 			case want != "" && !strings.Contains(fields, want):
 				// A slave of a private mount is private: the host decides.
-				if mode != "slave" || strings.Contains(r.read("/proc/self/mountinfo"), "shared:") {
+				if mode != "slave" || strings.Contains(r.mountBelow(r.rootfs), "shared:") {
 					t.Errorf("root mount %q, want %s", line, want)
 				}
 			case mode == "private" && (strings.Contains(fields, "shared:") || strings.Contains(fields, "master:")):
@@ -195,6 +195,19 @@ func TestPropagation(t *testing.T) {
 			}
 		})
 	}
+}
+
+// mountBelow is the line of the mount that a path lies on.
+func (r *rig) mountBelow(name string) string {
+	r.Helper()
+	best, at := "", ""
+	for line := range strings.Lines(r.read("/proc/self/mountinfo")) {
+		f := strings.Fields(line)
+		if p := strings.TrimSuffix(f[4], "/"); len(p) >= len(at) && strings.HasPrefix(name, p+"/") {
+			best, at = line, p
+		}
+	}
+	return best
 }
 
 func TestNoPivot(t *testing.T) {

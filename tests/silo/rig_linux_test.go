@@ -79,7 +79,8 @@ type rig struct {
 	spec   *specs.Spec
 	env    []string // wrun's
 	stdin  *os.File
-	extra  []*os.File // wrun's descriptors from 3 on
+	extra  []*os.File      // wrun's descriptors from 3 on
+	as     func(*exec.Cmd) // makes a call of wrun another user's; nil for root's
 }
 
 // newRig makes a bundle for args. What the test leaves is deleted by force at
@@ -198,6 +199,9 @@ func (r *rig) command(args ...string) (cmd *exec.Cmd, done func(error) result) {
 		files[i] = f
 	}
 	cmd.Stdout, cmd.Stderr = files[0], files[1]
+	if r.as != nil {
+		r.as(cmd)
+	}
 	return cmd, func(err error) result {
 		r.Helper()
 		defer cancel()

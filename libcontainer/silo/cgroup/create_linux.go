@@ -17,30 +17,46 @@ func Detect() (*Layout, error) {
 	if err != nil {
 		return nil, err
 	}
-	if l := usualLayout(string(self), wholeHierarchy); l != nil {
+	foreign := false
+	whole := func(dir string, v2 bool) bool {
+		owner, whole := wholeHierarchy(dir, v2)
+		foreign = foreign || whole && owner != 0
+		return whole
+	}
+	if l := usualLayout(string(self), whole); l != nil {
+		l.foreign = foreign
 		return l, nil
 	}
 	mountinfo, err := read("/proc/self/mountinfo")
 	if err != nil {
 		return nil, err
 	}
-	return ParseLayout(mountinfo, self)
+	l, err := ParseLayout(mountinfo, self)
+	if err != nil {
+		return nil, err
+	}
+	var st unix.Stat_t
+	if unix.Stat(l.hierarchies[0].mount, &st) == nil {
+		l.foreign = st.Uid != 0
+	}
+	return l, nil
 }
 
 // wholeHierarchy says whether dir is the root of a cgroup hierarchy, and not of
-// a part of one as a container sees it. In v1 only the root has a release_agent;
+// a part of one as a container sees it, and who owns it. In v1 only the root has a release_agent;
 // in v2 the root is the first inode of its file system.
-func wholeHierarchy(dir string, v2 bool) bool {
+func wholeHierarchy(dir string, v2 bool) (owner uint32, whole bool) {
+	var st unix.Stat_t
 	if !v2 {
-		there, err := exists(dir + "/release_agent")
-		return there && err == nil
+		err := unix.Stat(dir+"/release_agent", &st)
+		return st.Uid, err == nil
 	}
 	var fs unix.Statfs_t
 	if unix.Statfs(dir, &fs) != nil || int64(fs.Type) != unix.CGROUP2_SUPER_MAGIC {
-		return false
+		return 0, false
 	}
-	var st unix.Stat_t
-	return unix.Stat(dir, &st) == nil && st.Ino == 1
+	err := unix.Stat(dir, &st)
+	return st.Uid, err == nil && st.Ino == 1
 }
 
 // Check looks whether the group is fit for a new container: none of its
@@ -79,6 +95,25 @@ func (g *Group) Check() error {
 	}
 	g.checked = true
 	return nil
+}
+
+// Writable says whether this process may make the group, or use the one that is
+// there: in every hierarchy, the nearest directory that exists is its own.
+func (g *Group) Writable() bool {
+	for i := range g.Dirs {
+		dir := g.dir(&g.Dirs[i])
+		for {
+			err := unix.Faccessat(unix.AT_FDCWD, dir, unix.W_OK, unix.AT_EACCESS)
+			if err == nil {
+				break
+			}
+			if err != unix.ENOENT || dir == g.Dirs[i].Mount {
+				return false
+			}
+			dir = path.Dir(dir)
+		}
+	}
+	return true
 }
 
 // fit refuses a directory that was there before and is in use.

@@ -16,7 +16,12 @@ import (
 // Layout is how this machine mounts cgroups, and where wrun itself sits.
 type Layout struct {
 	hierarchies []hierarchy
+	foreign     bool
 }
+
+// Foreign says that the trees belong to somebody who is not root here: this is a
+// user namespace, and the machine is another's.
+func (l *Layout) Foreign() bool { return l.foreign }
 
 // hierarchy is one mounted tree: a v1 controller (or a co-mounted set, or a
 // named one without controllers) or the unified tree of v2.

@@ -109,8 +109,8 @@ func readProfile(s *specs.LinuxSeccomp) (p *profile, warnings []string, err erro
 	for i, f := range s.Flags {
 		switch f {
 		case "SECCOMP_FILTER_FLAG_TSYNC":
-			// "Synchronize all other threads of the calling process": whoever
-			// loads a container's filter has none.
+			// It is about the other threads of the process, and whoever loads a
+			// container's filter has none.
 		case specs.LinuxSeccompFlagLog:
 			p.flags |= flagLog
 		case specs.LinuxSeccompFlagSpecAllow:

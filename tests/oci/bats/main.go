@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -38,6 +39,8 @@ type options struct {
 	failures bool
 	lines    int
 	out      string
+	record   string
+	retry    bool
 }
 
 // subject is one runtime of the table.
@@ -65,6 +68,8 @@ func main() {
 	flag.BoolVar(&o.failures, "failures", false, "print each failed test with the last lines of its output")
 	flag.IntVar(&o.lines, "lines", 20, "how many lines -failures prints of a test")
 	flag.StringVar(&o.out, "out", "", "keep each file's output in this `folder`")
+	flag.BoolVar(&o.retry, "retry", false, "run failed tests once more, alone: the suite starts the other end of a console socket in the background and does not wait for it")
+	flag.StringVar(&o.record, "record", "", "write the table, and why wrun does not pass what it does not, to this `file`")
 	flag.Parse()
 	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "bats:", err)
@@ -103,7 +108,10 @@ func run(o options) error {
 	if o.failures {
 		t.printFailures(os.Stdout, o.lines)
 	}
-	return errors.Join(append(failed, m.leftBehind())...)
+	if err := errors.Join(append(failed, m.leftBehind())...); err != nil || o.record == "" {
+		return err
+	}
+	return t.record(o.record, o.suite)
 }
 
 // column runs all files with one runtime. A failed test is a result; an error
@@ -117,6 +125,9 @@ func column(o options, m machine, s subject, files []string, t *table) error {
 		workers.Go(func() {
 			for file := range queue {
 				r, text, err := runFile(o, m, s, file)
+				if err == nil && o.retry {
+					err = again(o, m, s, file, &r)
+				}
 				if err == nil && o.out != "" {
 					err = keep(filepath.Join(o.out, s.name), file, text)
 				}
@@ -136,6 +147,26 @@ func column(o options, m machine, s subject, files []string, t *table) error {
 	close(queue)
 	workers.Wait()
 	return errors.Join(errs...)
+}
+
+// again gives failed tests a second chance, and says so in the result.
+func again(o options, m machine, s subject, file string, r *result) error {
+	for i := range r.tests {
+		t := &r.tests[i]
+		if t.verdict != failed {
+			continue
+		}
+		o.filter = "^" + regexp.QuoteMeta(t.name) + "$"
+		second, _, err := runFile(o, m, s, file)
+		if err != nil {
+			return err
+		}
+		if len(second.tests) == 1 && second.tests[0].verdict == passed {
+			t.verdict, t.output = passed, nil
+			r.second++
+		}
+	}
+	return nil
 }
 
 func keep(dir, file string, text []byte) error {

@@ -48,15 +48,20 @@ func (t *table) print(w io.Writer) {
 	}
 	fmt.Fprint(tw, "passed\t")
 	for _, s := range t.subjects {
-		pass, all := 0, 0
-		for _, r := range t.cells[s.name] {
-			pass += r.count(passed)
-			all += max(r.planned, len(r.tests))
-		}
+		pass, all := t.sum(s.name)
 		fmt.Fprintf(tw, "\t%d of %d", pass, all)
 	}
 	fmt.Fprintln(tw)
 	tw.Flush()
+}
+
+// sum is how many tests of all files a runtime passed.
+func (t *table) sum(name string) (pass, all int) {
+	for _, r := range t.cells[name] {
+		pass += r.count(passed)
+		all += max(r.planned, len(r.tests))
+	}
+	return pass, all
 }
 
 // printFailures lists every test that did not pass, the skipped ones with

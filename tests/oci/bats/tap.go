@@ -34,6 +34,7 @@ type result struct {
 	tests    []outcome
 	timedOut bool
 	exit     int
+	second   int // of the passed ones, how many only in a second run
 }
 
 // readTAP understands what `bats --tap` prints: a plan, a line for each test,
@@ -88,10 +89,13 @@ func (r result) count(v verdict) int {
 // String is passed/failed/skipped, and what was never reported.
 func (r result) String() string {
 	s := fmt.Sprintf("%d/%d/%d", r.count(passed), r.count(failed), r.count(skipped))
+	if r.second > 0 {
+		s += fmt.Sprintf(" (%d in a second run)", r.second)
+	}
 	if n := r.count(lost); n > 0 {
 		s += fmt.Sprintf(" lost %d", n)
 	}
-	if r.timedOut {
+	if r.timedOut && r.count(lost) > 0 { // else only what a test left behind kept bats from ending
 		s += " timed out"
 	}
 	return s

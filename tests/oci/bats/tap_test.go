@@ -49,3 +49,15 @@ func TestTable(t *testing.T) {
 		t.Errorf("more lines than asked for:\n%s", &out)
 	}
 }
+
+// TestRecord: a failure needs a reason, and a reason needs a failure.
+func TestRecord(t *testing.T) {
+	tb := newTable([]string{"x"}, []subject{{name: "wrun"}})
+	tb.add("wrun", "x", readTAP([]byte(sample)))
+	err := tb.record(t.TempDir()+"/page", t.TempDir())
+	for _, want := range []string{"x 2 fails and has no reason", "1 tests of x were never reported", "version 1 has a reason and does not fail"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v\nwant %q", err, want)
+		}
+	}
+}
