@@ -20,7 +20,7 @@ LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # What benchmarks and the conformance table need, of all that tests/setup.sh installs.
 PEERS := runc crun busybox-static procps
 
-.PHONY: all build uvm windows demo test check lint conformance bench cross fuzz fmt setup clean help
+.PHONY: all build uvm wine windows demo test check lint conformance bench cross fuzz fmt setup clean help
 
 all: build
 
@@ -29,6 +29,9 @@ build: ## bin/wrun, one static binary
 
 uvm: build ## bin/uvm, the boot image of utility VMs, of Debian's cloud kernel and wrun itself
 	$(GO) run ./libcontainer/uvm/image/make -wrun bin/wrun -o bin/uvm
+
+wine: ## bin/wine, what runs beside Wine in Windows containers on Linux (C by mingw, and Go)
+	$(GO) run ./libcontainer/wine/make -o bin/wine
 
 windows: ## bin/windows-amd64/wrun.exe, and for arm64; their resources are in the rsrc_windows_*.syso
 	@set -e; for arch in amd64 arm64; do \

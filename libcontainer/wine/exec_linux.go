@@ -1,0 +1,179 @@
+package wine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer"
+)
+
+// toolTime bounds one operation of the launcher's: a tenth of a second in a silo.
+func (s *system) toolTime() time.Duration {
+	if s.h.VM {
+		return 2 * time.Minute
+	}
+	return 20 * time.Second
+}
+
+// Exec starts a further Windows process in the container's session.
+func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, stdio libcontainer.Stdio) (libcontainer.Process, error) {
+	if s.inner == nil {
+		return nil, libcontainer.ErrNotRunning
+	}
+	user, err := findUser(e.Spec.User.Username)
+	if err != nil {
+		return nil, err
+	}
+	if user != s.h.User {
+		return nil, libcontainer.WithHint(fmt.Errorf("process.user.username: %s: the container's session is %s's, and one wineserver serves one user", user.Name, s.h.User.Name),
+			"run it as the container's own user")
+	}
+	token, err := nonce()
+	if err != nil {
+		return nil, err
+	}
+	status := "exec-" + token
+	p, err := Process(e.Spec, user, s.h.Wine, "exec", prefixDir+"/"+status, s.h.Nonce)
+	if err != nil {
+		return nil, err
+	}
+	watch, err := watchDir(s.h.Prefix)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(watch)
+	inner := *e
+	inner.Spec, inner.Container = p, container()
+	process, err := s.inner.Exec(ctx, &inner, stdio)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.launched(ctx, watch, status, process.Pid()); err != nil {
+		_ = process.Signal(int(unix.SIGKILL)) // it has ended, or is of no use
+		return nil, errors.Join(err, s.forget(status))
+	}
+	return &execProcess{process}, nil
+}
+
+func (s *system) forget(status string) error {
+	if err := os.Remove(filepath.Join(s.h.Prefix, status)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// execProcess takes the signals of Windows.
+type execProcess struct{ libcontainer.Process }
+
+func (p *execProcess) Signal(sig int) error {
+	number, ok := signalFor(sig)
+	if !ok {
+		return fmt.Errorf("%d is no signal of a Windows container", sig)
+	}
+	return p.Process.Signal(int(number))
+}
+
+// tool runs the launcher in the container and returns what it prints.
+func (s *system) tool(ctx context.Context, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.toolTime())
+	defer cancel()
+	what := "the launcher's " + args[0]
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return "", err
+	}
+	defer null.Close()
+	ours, theirs, err := os.Pipe()
+	if err != nil {
+		return "", err
+	}
+	defer ours.Close()
+	p, err := s.inner.Exec(ctx, &libcontainer.Exec{Spec: Tool(s.h.User, s.h.Wine, args...), Container: container(),
+		Warn: func(string, ...any) {}}, libcontainer.Stdio{In: null, Out: theirs, Err: null})
+	theirs.Close()
+	if err != nil {
+		return "", fmt.Errorf("run %s: %w", what, err)
+	}
+	if end, ok := ctx.Deadline(); ok {
+		_ = ours.SetReadDeadline(end)
+	}
+	out, err := io.ReadAll(io.LimitReader(ours, 1<<20))
+	if err != nil {
+		_ = p.Signal(int(unix.SIGKILL))
+		return "", fmt.Errorf("read what %s says: %w", what, err)
+	}
+	code, err := p.Wait(ctx)
+	if err != nil {
+		_ = p.Signal(int(unix.SIGKILL))
+		return "", fmt.Errorf("wait for %s: %w", what, err)
+	}
+	if code != 0 {
+		return "", fmt.Errorf("%s ended with %d", what, code)
+	}
+	return string(out), nil
+}
+
+// ProcessTable asks Windows itself, in the container.
+func (s *system) ProcessTable(ctx context.Context) ([]libcontainer.ProcessInfo, error) {
+	if s.inner == nil {
+		return nil, libcontainer.ErrNotRunning
+	}
+	l, err := s.inner.Live(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !l.Exists || !l.Started || l.Paused { // a paused session answers nobody
+		return nil, nil
+	}
+	out, err := s.tool(ctx, "list")
+	if err != nil {
+		return nil, err
+	}
+	first := 0
+	if r, err := s.report(statusName); err == nil && r.what == started {
+		first = int(r.number)
+	}
+	return parseTable(out, first), nil
+}
+
+// epoch is 1970 in units of 100 ns since 1601, Windows' own.
+const epoch = 116444736000000000
+
+// parseTable reads the launcher's list; the process first comes first.
+func parseTable(out string, first int) []libcontainer.ProcessInfo {
+	var table []libcontainer.ProcessInfo
+	for line := range strings.Lines(out) {
+		f := strings.SplitN(strings.TrimRight(line, "\r\n"), " ", 7)
+		if len(f) < 7 {
+			continue
+		}
+		var n [6]uint64
+		whole := true
+		for i := range n {
+			v, err := strconv.ParseUint(f[i], 10, 64)
+			n[i], whole = v, whole && err == nil
+		}
+		if !whole {
+			continue
+		}
+		p := libcontainer.ProcessInfo{Pid: int(n[0]), Image: f[6], Kernel: time.Duration(n[3]) * 100, User: time.Duration(n[4]) * 100, Memory: n[5]}
+		if n[2] > epoch {
+			p.Created = time.Unix(0, int64(n[2]-epoch)*100).UTC()
+		}
+		if p.Pid == first {
+			table = append([]libcontainer.ProcessInfo{p}, table...)
+		} else {
+			table = append(table, p)
+		}
+	}
+	return table
+}
