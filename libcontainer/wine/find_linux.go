@@ -91,7 +91,11 @@ func (w *installation) runtime() ([]Bind, error) {
 	if err != nil {
 		return nil, err
 	}
-	files = append(files, opened(libraryDir(libc))...)
+	byName, err := opened(libraryDir(libc))
+	if err != nil {
+		return nil, err
+	}
+	files = append(files, byName...)
 	var all []string
 	for _, file := range files {
 		libraries, err := needed(file)
@@ -148,15 +152,25 @@ func (w *installation) modules() ([]string, error) {
 	return files, nil
 }
 
-// opened are the libraries that Wine's modules open by name, where they are there.
-func opened(dir string) []string {
+// opened are the libraries that Wine's modules open by name. Without those of fonts
+// no program gets a desktop: Wine then starts its explorer.exe again and again.
+func opened(dir string) ([]string, error) {
 	var files []string
-	for _, name := range []string{"libfreetype.so.6", "libfontconfig.so.1", "libgnutls.so.30", "libnss_files.so.2", "libnss_dns.so.2", "libresolv.so.2"} {
-		if file := filepath.Join(dir, name); exists(file) {
+	for _, l := range []struct {
+		name, debian string // with a package, it must be there
+	}{{"libfreetype.so.6", "libfreetype6"}, {"libfontconfig.so.1", "libfontconfig1"},
+		{"libgcc_s.so.1", "libgcc-s1"}, // a thread that ends unwinds its stack
+		{"libgnutls.so.30", ""}, {"libnss_files.so.2", ""},
+		{"libnss_dns.so.2", ""}, {"libresolv.so.2", ""}} {
+		file := filepath.Join(dir, l.name)
+		switch {
+		case exists(file):
 			files = append(files, file)
+		case l.debian != "":
+			return nil, libcontainer.WithHint(fmt.Errorf("Wine needs %s, which is not in %s", l.name, dir), "apt-get install "+l.debian)
 		}
 	}
-	return files
+	return files, nil
 }
 
 func exists(file string) bool {

@@ -54,7 +54,7 @@ func cacheDir() string {
 const mostTasks = 256
 
 // layout numbers what this package makes of Wine's prefix.
-const layout = 1
+const layout = 3
 
 // key names a template after all that shapes it.
 func key(w *installation, tools string) (string, error) {
@@ -217,7 +217,7 @@ func (m *maker) make(ctx context.Context, w *installation, tools, dir string) (*
 // two accounts.
 func (t *template) skeleton() error {
 	root := t.root()
-	dirs := []string{"proc", "dev", "sys", "tmp", "etc", toolsDir, prefixDir, pipesDir}
+	dirs := []string{"proc", "dev", "sys", "tmp", "etc/fonts", toolsDir, prefixDir, pipesDir}
 	files := []string{"etc/hosts", "etc/resolv.conf"}
 	for _, b := range t.Runtime {
 		if st, err := os.Stat(b.Source); err != nil {
@@ -259,7 +259,8 @@ func (t *template) skeleton() error {
 		passwd += fmt.Sprintf("%s:x:%d:%d::/nonexistent:/nonexistent\n", u.Name, u.ID, u.ID)
 		group += fmt.Sprintf("%s:x:%d:\n", u.Name, u.ID)
 	}
-	for name, text := range map[string]string{"passwd": passwd, "group": group, "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n"} {
+	for name, text := range map[string]string{"passwd": passwd, "group": group, "nsswitch.conf": "passwd: files\ngroup: files\nhosts: files dns\n",
+		"fonts/fonts.conf": "<?xml version=\"1.0\"?>\n<fontconfig><cachedir>/tmp/fontconfig</cachedir></fontconfig>\n"} { // Wine brings its own fonts
 		if err := os.WriteFile(filepath.Join(root, "etc", name), []byte(text), 0o644); err != nil {
 			return err
 		}

@@ -74,7 +74,7 @@ func Translate(s *specs.Spec, w *Wants, site *Site) (*specs.Spec, []string, erro
 		Hooks:       s.Hooks,
 		Annotations: s.Annotations,
 		Windows:     &specs.Windows{HyperV: s.Windows.HyperV},
-		VM:          s.VM,
+		VM:          machine(s, site.Mounted != ""),
 		Linux:       confinement(w.Network),
 	}
 	var warnings []string
@@ -90,6 +90,21 @@ func Translate(s *specs.Spec, w *Wants, site *Site) (*specs.Spec, []string, erro
 	}
 	l.Mounts = site.mounts(w)
 	return l, warnings, nil
+}
+
+// machine is what a utility VM needs for Wine. QEMU's translation lets an iret of a
+// user's program, which Wine starts threads with, read the stack as the kernel
+// would; where SMAP forbids the kernel that, the program dies (QEMU 7.2).
+func machine(s *specs.Spec, vm bool) *specs.VM {
+	if !vm {
+		return s.VM
+	}
+	m := new(specs.VM)
+	if s.VM != nil {
+		*m = *s.VM
+	}
+	m.Kernel.Parameters = append([]string{"clearcpuid=smap"}, m.Kernel.Parameters...)
+	return m
 }
 
 // container is what a further process has to know of the Linux container it joins.

@@ -38,12 +38,10 @@ static WCHAR *variable(const WCHAR *name)
 	return value;
 }
 
-/* What Unix gave Wine and no Windows program has. */
+/* What Linux gave Wine. Wine itself adds some variables to every process, which stay. */
 static void clean_environment(void)
 {
-	static const WCHAR *const foreign[] = {L"LC_ALL", L"WINEPREFIX", L"WINEDEBUG", L"WINEDLLOVERRIDES", L"WINESERVER", L"WINELOADER",
-		L"WINEUSERNAME", L"WINEHOMEDIR", L"WINEUSERLOCALE", L"WINEUNIXCP", L"WINELOCALE", L"WINEDATADIR", L"WINEBUILDDIR",
-		L"WINECONFIGDIR", L"WINEDLLDIR0", L"WINEDLLDIR1", L"WINELOADERNOEXEC", L"WINEPRELOADRESERVE"};
+	static const WCHAR *const foreign[] = {L"LC_ALL", L"WINEPREFIX", L"WINEDEBUG", L"WINESERVER"};
 	WCHAR name[32];
 
 	for (size_t i = 0; i < sizeof foreign / sizeof *foreign; i++)
