@@ -20,6 +20,8 @@ type Host struct {
 	inner libcontainer.Host
 	silo  libcontainer.Host // where templates are made
 	vm    bool              // inner's containers have a kernel of their own
+	// Tools is the folder of what `make wine` builds, "" to look for it.
+	Tools string
 }
 
 // NewSilo and NewVM return the host for one kind of isolation. They ask nothing yet.
@@ -106,7 +108,11 @@ func (b *birth) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	tools, err := findTools(toolFolders())
+	folders := toolFolders()
+	if b.host.Tools != "" {
+		folders = []string{b.host.Tools}
+	}
+	tools, err := findTools(folders)
 	if err != nil {
 		return err
 	}

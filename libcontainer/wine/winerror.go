@@ -11,9 +11,10 @@ func windowsError(n uint32) error {
 	text, cure := "", ""
 	switch n {
 	case 2:
-		text, cure = "the system cannot find the file specified", "the first word of the command line is a program of drive C: or of the PATH there"
+		// Engines make exit code 127 of these words.
+		text, cure = "executable file not found on drive C: or in %PATH%", "the first word of the command line is a program of drive C: or of the PATH there"
 	case 3:
-		text, cure = "the system cannot find the path specified", "look at the folders of windows.layerFolders: C:\\ is made of them"
+		text, cure = "executable file not found: the system cannot find the path specified", "look at the folders of windows.layerFolders: C:\\ is made of them"
 	case 5:
 		text = "access is denied"
 	case 87:
