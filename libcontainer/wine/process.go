@@ -92,7 +92,7 @@ func Tool(u User, w Wine, args ...string) *specs.Process {
 // for Wine; the launcher takes it away from the program.
 func tool(u User, w Wine) *specs.Process {
 	p := &specs.Process{
-		Cwd:             "/",
+		Cwd:             driveDir, // on no drive Wine would complain
 		User:            specs.User{UID: u.ID, GID: u.ID},
 		NoNewPrivileges: true,
 		Env: []string{

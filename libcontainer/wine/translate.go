@@ -87,6 +87,9 @@ func Translate(s *specs.Spec, w *Wants, site *Site) (*specs.Spec, []string, erro
 			return nil, nil, err
 		}
 		l.Process.Env = append(l.Process.Env, "WRUN_LOCK="+prefixDir+"/"+registeredFile)
+		for i, p := range w.Pipes { // the session serves them
+			l.Process.Env = append(l.Process.Env, "WRUN_PIPE_"+strconv.Itoa(i)+"="+p.Name)
+		}
 	}
 	l.Mounts = site.mounts(w)
 	return l, warnings, nil

@@ -38,7 +38,7 @@ func build(source, out string) error {
 		args := append(append([]string{}, strict...), "-o", filepath.Join(out, name))
 		return run(nil, compiler, append(args, more...)...)
 	}
-	if err := c("launcher.exe", "-municode", filepath.Join(source, "windows", "launcher.c")); err != nil {
+	if err := c("launcher.exe", "-municode", filepath.Join(source, "windows", "launcher.c"), "-lws2_32"); err != nil {
 		return err
 	}
 	if err := c("bcryptprimitives.dll", "-shared", filepath.Join(source, "windows", "bcryptprimitives.c"), "-ladvapi32", "-lntdll"); err != nil {

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -51,7 +52,7 @@ func main() {
 	}
 	s.first = os.Args[1] == "run"
 	s.env = slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "WRUN_LOADER=") || strings.HasPrefix(v, "WRUN_LAUNCHER=") || strings.HasPrefix(v, "WRUN_LOCK=")
+		return strings.HasPrefix(v, "WRUN_PIPE_") || strings.HasPrefix(v, "WRUN_LOADER=") || strings.HasPrefix(v, "WRUN_LAUNCHER=") || strings.HasPrefix(v, "WRUN_LOCK=")
 	})
 	os.Exit(s.run())
 }
@@ -74,6 +75,12 @@ func (s *session) run() int {
 	if s.first && !s.lock() {
 		fmt.Fprintln(os.Stderr, "session: the scratch is in use by another container")
 		return failed
+	}
+	if s.first {
+		if err := s.pipes(); err != nil {
+			fmt.Fprintln(os.Stderr, "session:", err)
+			return failed
+		}
 	}
 	child, err := syscall.ForkExec(s.loader, []string{s.loader, s.launcher, "run"}, &syscall.ProcAttr{
 		Env: s.env, Files: []uintptr{0, 1, 2}, Sys: &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}})
@@ -110,12 +117,23 @@ func (s *session) lock() bool {
 // of this process: the wineserver and all orphans.
 func (s *session) reap(child int) int {
 	for {
-		var status syscall.WaitStatus
-		pid, err := syscall.Wait4(-1, &status, 0, nil)
-		switch {
-		case err == syscall.EINTR:
-		case err != nil:
+		// Who has ended is looked at before it is reaped, and its name is gone.
+		var info unix.Siginfo
+		if err := unix.Waitid(unix.P_ALL, 0, &info, unix.WEXITED|unix.WNOWAIT, nil); err == unix.EINTR {
+			continue
+		} else if err != nil {
 			return failed
+		}
+		pid := ended(&info)
+		lost := s.first && pid != child && isServer(strconv.Itoa(pid))
+		var status syscall.WaitStatus
+		if _, err := syscall.Wait4(pid, &status, 0, nil); err != nil {
+			continue
+		}
+		switch {
+		case lost:
+			fmt.Fprintln(os.Stderr, "session: the wineserver has ended, and with it the container")
+			return 128 + int(syscall.SIGKILL)
 		case pid != child:
 		case status.Signaled():
 			return 128 + int(status.Signal())
@@ -123,6 +141,12 @@ func (s *session) reap(child int) int {
 			return status.ExitStatus()
 		}
 	}
+}
+
+// ended is si_pid of what waitid(2) says.
+func ended(info *unix.Siginfo) int {
+	const offset = 12 // behind signo, errno, code
+	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), offset+4)))
 }
 
 // raise has a console control event raised in the program. Its process id is in
@@ -205,10 +229,15 @@ func wineserver() int {
 		if err != nil {
 			continue
 		}
-		name, err := os.ReadFile("/proc/" + e.Name() + "/comm")
-		if err == nil && strings.HasPrefix(string(name), "wineserver") {
+		if isServer(e.Name()) {
 			return pid
 		}
 	}
 	return 0
+}
+
+// isServer says that a process, which may have ended, is the wineserver.
+func isServer(pid string) bool {
+	name, err := os.ReadFile("/proc/" + pid + "/comm")
+	return err == nil && strings.HasPrefix(string(name), "wineserver")
 }

@@ -9,11 +9,14 @@
  *                          2 close, 5 logoff, 6 shutdown) in a process, or in "all"
  *   launcher kill PID      ends a process, or "all"
  *   launcher list          prints the processes, one a line
+ *   launcher pipe NAME     serves a named pipe: what a client writes goes to a TCP
+ *                          port of the session's, which has the host's socket
  *
  * What to start comes by the environment, because Wine's conversion of arguments
  * is bounded by 32,767 characters for all of them: WRUN_CWD, WRUN_COMMAND and,
  * for each variable of the program, WRUN_ENV_<n>.
  */
+#include <winsock2.h>
 #include <windows.h>
 #include <psapi.h>
 #include <stdio.h>
@@ -283,6 +286,117 @@ static int print(const PROCESSENTRY32W *entry, void *unused)
 	return 0;
 }
 
+/* Where the session listens, and the word that it wants to hear first. */
+static struct sockaddr_in session = {.sin_family = AF_INET};
+static char password[64];
+static WCHAR pipe_name[MAX_PATH];
+
+struct connection {
+	HANDLE pipe;
+	SOCKET socket;
+};
+
+/* transfer reads or writes an overlapped pipe and waits. Two threads use it, one for each direction. */
+static BOOL transfer(HANDLE pipe, int write, char *data, DWORD size, DWORD *done)
+{
+	OVERLAPPED o = {.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL)};
+	BOOL ok = write ? WriteFile(pipe, data, size, NULL, &o) : ReadFile(pipe, data, size, NULL, &o);
+
+	if (ok || GetLastError() == ERROR_IO_PENDING)
+		ok = GetOverlappedResult(pipe, &o, done, TRUE);
+	CloseHandle(o.hEvent);
+	return ok;
+}
+
+static DWORD WINAPI from_client(void *argument)
+{
+	struct connection *c = argument;
+	char data[16384];
+	DWORD got;
+
+	while (transfer(c->pipe, 0, data, sizeof data, &got))
+		for (DWORD sent = 0; sent < got;) {
+			int n = send(c->socket, data + sent, got - sent, 0);
+			if (n <= 0)
+				return 0;
+			sent += n;
+		}
+	shutdown(c->socket, SD_SEND);
+	return 0;
+}
+
+/* to_client returns when the host's side has said all, and the client has read it. */
+static void to_client(struct connection *c)
+{
+	char data[16384];
+	int got;
+
+	while ((got = recv(c->socket, data, sizeof data, 0)) > 0)
+		for (DWORD sent = 0, n; sent < (DWORD)got; sent += n)
+			if (!transfer(c->pipe, 1, data + sent, got - sent, &n))
+				return;
+	FlushFileBuffers(c->pipe);
+}
+
+static HANDLE instance(void)
+{
+	return CreateNamedPipeW(pipe_name, PIPE_ACCESS_DUPLEX | FILE_FLAG_OVERLAPPED, PIPE_TYPE_BYTE | PIPE_READMODE_BYTE | PIPE_WAIT,
+		PIPE_UNLIMITED_INSTANCES, 65536, 65536, 0, NULL);
+}
+
+/* serve waits for one client. There is a successor before it is served, so that the next one finds the pipe. */
+static DWORD WINAPI serve(void *argument)
+{
+	struct connection c = {argument, INVALID_SOCKET};
+	OVERLAPPED o = {.hEvent = CreateEventW(NULL, TRUE, FALSE, NULL)};
+	HANDLE next, thread;
+	DWORD none;
+
+	if (!ConnectNamedPipe(c.pipe, &o) && GetLastError() == ERROR_IO_PENDING)
+		GetOverlappedResult(c.pipe, &o, &none, TRUE);
+	CloseHandle(o.hEvent);
+	next = instance();
+	if (next != INVALID_HANDLE_VALUE && (thread = CreateThread(NULL, 0, serve, next, 0, NULL)))
+		CloseHandle(thread);
+	c.socket = socket(AF_INET, SOCK_STREAM, 0);
+	if (c.socket != INVALID_SOCKET && connect(c.socket, (struct sockaddr *)&session, sizeof session) == 0 &&
+		send(c.socket, password, strlen(password), 0) == (int)strlen(password)) {
+		thread = CreateThread(NULL, 0, from_client, &c, 0, NULL);
+		to_client(&c);
+		DisconnectNamedPipe(c.pipe);
+		if (thread) {
+			WaitForSingleObject(thread, INFINITE);
+			CloseHandle(thread);
+		}
+	}
+	closesocket(c.socket);
+	CloseHandle(c.pipe);
+	return 0;
+}
+
+static int serve_pipe(const WCHAR *name)
+{
+	WCHAR *port = variable(L"WRUN_PORT"), *word = variable(L"WRUN_NONCE");
+	WSADATA unused;
+	HANDLE first, second;
+
+	if (!port || !word || WSAStartup(MAKEWORD(2, 2), &unused))
+		return failed;
+	session.sin_port = htons((u_short)wcstoul(port, NULL, 10));
+	session.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+	snprintf(password, sizeof password, "%ls\n", word);
+	swprintf(pipe_name, MAX_PATH, L"\\\\.\\pipe\\%ls", name);
+	first = instance();
+	second = instance();
+	if (first == INVALID_HANDLE_VALUE || second == INVALID_HANDLE_VALUE || !CreateThread(NULL, 0, serve, first, 0, NULL))
+		return failed;
+	puts("ready");
+	fflush(stdout);
+	serve(second);
+	Sleep(INFINITE);
+	return 0;
+}
+
 int wmain(int argc, WCHAR **argv)
 {
 	if (argc == 2 && !wcscmp(argv[1], L"run"))
@@ -293,6 +407,8 @@ int wmain(int argc, WCHAR **argv)
 		return reach(argv[2], (struct action){end_process, 1});
 	if (argc == 2 && !wcscmp(argv[1], L"list"))
 		return each(0, print, NULL);
-	fprintf(stderr, "usage: launcher run | signal EVENT PID | kill PID | list\n");
+	if (argc == 3 && !wcscmp(argv[1], L"pipe"))
+		return serve_pipe(argv[2]);
+	fprintf(stderr, "usage: launcher run | signal EVENT PID | kill PID | list | pipe NAME\n");
 	return failed;
 }
