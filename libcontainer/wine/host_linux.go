@@ -140,6 +140,9 @@ func (b *birth) prepare(ctx context.Context) error {
 	if err := s.prepare(); err != nil {
 		return fmt.Errorf("prepare the scratch %s: %w", s.dir, err)
 	}
+	if layers, err = s.whiteouts(layers); err != nil {
+		return err
+	}
 	upper := filepath.Join(s.dir, filesFolder)
 	if err := unmounted(upper); err != nil {
 		return err

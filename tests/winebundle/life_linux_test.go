@@ -260,6 +260,33 @@ func TestLayers(t *testing.T) {
 	top.says("layered\none\nopen: error 2\n", 1)
 }
 
+// TestWhiteouts: what a layer says is gone is gone, in each of the three ways.
+func TestWhiteouts(t *testing.T) {
+	r := newRig(t, "cmd", "/c", `dir /b C:\ C:\app C:\opaque`)
+	base, listed, marked := filepath.Join(r.dir, "base"), filepath.Join(r.dir, "listed"), filepath.Join(r.dir, "marked")
+	for file, text := range map[string]string{
+		base + "/app/one": "", base + "/app/two": "", base + "/app/three": "", base + "/opaque/old": "", base + "/Gone": "",
+		listed + "/Files/app/four": "", listed + "/tombstones.txt": "\ufeffVersion 1.0\n\\APP\\one\n\\gone\n",
+		marked + "/app/.wh.two": "", marked + "/opaque/.wh..wh..opq": "", marked + "/opaque/new": "",
+	} {
+		r.must(os.MkdirAll(filepath.Dir(file), 0o755))
+		r.must(os.WriteFile(file, []byte(text), 0o644))
+	}
+	r.spec.Windows.LayerFolders = []string{marked, listed, base, filepath.Join(r.dir, "scratch")}
+	for range 2 { // the second time they are there
+		out, res := r.run()
+		var names []string
+		for line := range strings.Lines(out) {
+			names = append(names, strings.TrimSpace(line))
+		}
+		slices.Sort(names)
+		want := []string{"Program Files", "Program Files (x86)", "ProgramData", "app", "four", "new", "opaque", "three", "users", "windows"}
+		if res.Code != 0 || !slices.Equal(slices.DeleteFunc(names, func(s string) bool { return s == "" }), want) {
+			t.Errorf("%q, %+v; want %q", names, res, want)
+		}
+	}
+}
+
 // TestMany: ten containers at once, each with a wineserver of its own.
 func TestMany(t *testing.T) {
 	var rigs []*rig
