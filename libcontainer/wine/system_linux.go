@@ -1,7 +1,6 @@
 package wine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -70,19 +68,6 @@ func (s *system) Live(ctx context.Context) (libcontainer.Live, error) {
 // statusName is the launcher's report within the prefix.
 const statusName = "status"
 
-// The launcher's words.
-const (
-	started = "started"
-	exited  = "exited"
-	broken  = "failed"
-)
-
-// report is what the launcher wrote last.
-type report struct {
-	what   string
-	number uint32 // process id, exit code or error
-}
-
 // report reads it. A container may write anything there, and can lie to its own
 // cost only.
 func (s *system) report(name string) (report, error) {
@@ -91,20 +76,6 @@ func (s *system) report(name string) (report, error) {
 		return report{}, err
 	}
 	return parseReport(data, s.h.Nonce), nil
-}
-
-// parseReport finds the last whole line that has the nonce.
-func parseReport(data []byte, nonce string) (r report) {
-	for line := range bytes.Lines(data) {
-		f := strings.Fields(string(line))
-		if len(f) < 3 || f[0] != nonce || !bytes.HasSuffix(line, []byte("\n")) {
-			continue
-		}
-		if n, err := strconv.ParseUint(f[2], 10, 32); err == nil {
-			r = report{f[1], uint32(n)}
-		}
-	}
-	return r
 }
 
 // startTime bounds what Start waits for Windows to come up: half a second in a

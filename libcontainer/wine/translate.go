@@ -82,6 +82,8 @@ func Translate(s *specs.Spec, w *Wants, site *Site) (*specs.Spec, []string, erro
 	if l.Linux.Resources, warnings, err = Resources(s.Windows.Resources, site.CPUs, site.Disk); err != nil {
 		return nil, nil, err
 	}
+	// None of the host's, whatever numbers a program may find.
+	l.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
 	if s.Process != nil {
 		if l.Process, err = Process(s.Process, w.User, site.Wine, "run", statusPath, site.Nonce); err != nil {
 			return nil, nil, err
