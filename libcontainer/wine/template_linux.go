@@ -54,7 +54,7 @@ func cacheDir() string {
 const mostTasks = 256
 
 // layout numbers what this package makes of Wine's prefix.
-const layout = 3
+const layout = 4
 
 // key names a template after all that shapes it.
 func key(w *installation, tools string) (string, error) {

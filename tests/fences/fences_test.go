@@ -268,6 +268,8 @@ func TestFenceHolds(t *testing.T) {
 		{"libcontainer/silo/seccomp/filter.go", "os"},
 		{"libcontainer/silo/compile.go", "golang.org/x/sys/unix"},
 		{"libcontainer/silo/host_linux.go", "wrun/libcontainer/uvm"},
+		{"libcontainer/wine/host_linux.go", "wrun/libcontainer/silo"}, {"libcontainer/wine/translate.go", "os"},
+		{"libcontainer/wine/session/main_linux.go", "wrun/libcontainer"},
 		{"libcontainer/silo/host_linux.go", "golang.org/x/sys/windows"},
 		{"libcontainer/silo/cgroup/group.go", "wrun/libcontainer"},
 		{"libcontainer/hcs/handle.go", hcsshim}, {"libcontainer/start.go", winio}, {"main.go", hcsshim + "/hcn"},

@@ -19,9 +19,12 @@ func ownSettings() []value {
 	return []value{{`Software\Wine\Drivers`, "Graphics", text("null")}, {`Software\Wine\Drivers`, "Audio", text("")}}
 }
 
-// settings are the same for the machine.
+// settings are the same for the machine: two services that nobody asks for anything
+// where there are no devices start when they are asked for, and not with each
+// container.
 func settings() []value {
-	return nil
+	const services, demand = `System\CurrentControlSet\Services\`, 3
+	return []value{{services + "PlugPlay", "Start", number(demand)}, {services + "Eventlog", "Start", number(demand)}}
 }
 
 // empty is a registry file of Wine's without a key, for what is below root.
