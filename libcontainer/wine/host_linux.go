@@ -161,8 +161,15 @@ func (b *birth) prepare(ctx context.Context) error {
 		Drive:  Overlay{Lower: layers, Upper: upper, Work: filepath.Join(s.dir, workFolder)},
 		Places: places, Nonce: own.Nonce, CPUs: own.CPUs, Disk: own.Disk,
 	}
+	if n := len(strings.Join(b.site.Drive.Options(), ",")); n >= longestOptions {
+		return libcontainer.WithHint(fmt.Errorf("windows.layerFolders: an overlay of these folders needs %d bytes of options, and mount(2) takes %d", n, longestOptions-1),
+			"have fewer layers, or shorter paths: a directory of symbolic links will do")
+	}
 	return nil
 }
+
+// longestOptions is the page that mount(2) copies.
+const longestOptions = 4096
 
 // nonce tells a container's reports from those of an earlier one of its scratch.
 func nonce() (string, error) {
@@ -248,12 +255,14 @@ func (b *birth) delegate(ctx context.Context, io libcontainer.Stdio) error {
 		return b.record()
 	}
 	inner, err := b.host.inner.Create(ctx, &c, io)
+	if errors.Is(err, libcontainer.ErrLeft) {
+		// Close tries again to remove it, and what it uses stays until then.
+		left, opened := b.host.inner.Open(ctx, b.system.h.Inner)
+		b.system.inner = left
+		return errors.Join(err, opened)
+	}
 	if err != nil {
-		if !errors.Is(err, libcontainer.ErrLeft) {
-			b.system.h.Inner = nil // nothing of it is left
-		} else if b.system.inner, _ = b.host.inner.Open(ctx, b.system.h.Inner); b.system.inner == nil {
-			return err
-		}
+		b.system.h.Inner = nil // nothing of it is left
 		return err
 	}
 	b.system.inner = inner

@@ -49,6 +49,9 @@ func build(t *testing.T) {
 			return
 		}
 		temporaryDirs = append(temporaryDirs, dir)
+		if failed = os.Setenv(wine.CacheVariable, filepath.Join(dir, "cache")); failed != nil {
+			return
+		}
 		if failed = os.Chmod(dir, 0o755); failed != nil {
 			return
 		}

@@ -286,12 +286,3 @@ func (s *system) Stats(ctx context.Context) (any, error) {
 	}
 	return nil, libcontainer.ErrUnsupported
 }
-
-// RunHook runs a hook in the container's Linux namespaces, where there is no
-// program but Wine.
-func (s *system) RunHook(ctx context.Context, h specs.Hook, state []byte) error {
-	if r, ok := s.inner.(libcontainer.HookRunner); ok {
-		return r.RunHook(ctx, h, state)
-	}
-	return libcontainer.ErrUnsupported
-}

@@ -287,6 +287,93 @@ func TestWhiteouts(t *testing.T) {
 	}
 }
 
+// TestHooks: a startContainer hook is a program of the container's that runs before
+// its own, in the same session; the others are the host's.
+func TestHooks(t *testing.T) {
+	r := newRig(t, "cmd", "/c", `type C:\hooked & C:\probe.exe regget wrun\hook`)
+	host := filepath.Join(r.dir, "hook")
+	r.must(os.WriteFile(host, []byte("#!/bin/sh\ncat > "+r.dir+"/state.json\n"), 0o755))
+	r.spec.Hooks = &specs.Hooks{
+		CreateRuntime: []specs.Hook{{Path: host}},
+		StartContainer: []specs.Hook{
+			{Path: `C:\windows\system32\cmd.exe`, Args: []string{"cmd", "/c", `C:\box.exe cat > C:\hooked`}},
+			{Path: `C:\probe.exe`, Args: []string{"probe", "regset", `wrun\hook`, "by the hook"}},
+		},
+	}
+	if out, res := r.run(); res.Code != 0 || !strings.Contains(out, r.id) || !strings.HasSuffix(out, "by the hook\n") {
+		t.Errorf("%q, %+v", out, res)
+	}
+	if data, err := os.ReadFile(filepath.Join(r.dir, "state.json")); err != nil || !strings.Contains(string(data), r.id) {
+		t.Errorf("the host's hook got %q, %v", data, err)
+	}
+	r.spec.Hooks = &specs.Hooks{StartContainer: []specs.Hook{{Path: `C:\probe.exe`, Args: []string{"probe", "exit", "3"}}}}
+	r.refused("startContainer", "exit status 3")
+}
+
+// TestTerminal: the program has a console of the size that was asked for.
+func TestTerminal(t *testing.T) {
+	r := newRig(t, `C:\probe.exe`, "console")
+	r.spec.Process.Terminal, r.spec.Process.ConsoleSize = true, &specs.Box{Width: 93, Height: 31}
+	r.save()
+	socket := filepath.Join(r.dir, "console")
+	listener, err := net.ListenUnix("unix", &net.UnixAddr{Name: socket, Net: "unix"})
+	r.must(err)
+	defer listener.Close()
+	master := make(chan *os.File, 1)
+	go func() {
+		defer close(master)
+		c, err := listener.AcceptUnix()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		rights := make([]byte, syscall.CmsgSpace(4))
+		_, n, _, _, err := c.ReadMsgUnix(make([]byte, 64), rights)
+		if err != nil {
+			return
+		}
+		messages, err := syscall.ParseSocketControlMessage(rights[:n])
+		if err != nil || len(messages) != 1 {
+			return
+		}
+		fds, err := syscall.ParseUnixRights(&messages[0])
+		if err == nil && len(fds) == 1 {
+			master <- os.NewFile(uintptr(fds[0]), "master")
+		}
+	}()
+	r.good("create", "--bundle", r.dir, "--console-socket", socket, r.id)
+	terminal := <-master
+	if terminal == nil {
+		t.Fatal("no terminal came")
+	}
+	defer terminal.Close()
+	said := make(chan string, 1)
+	go func() {
+		data, _ := io.ReadAll(terminal) // EIO at its end
+		said <- string(data)
+	}()
+	r.good("start", r.id)
+	r.stopped()
+	// It draws blanks by moving the cursor.
+	if text := <-said; !strings.Contains(plain(text), "93x31") {
+		t.Errorf("the console says %q", text)
+	}
+}
+
+// plain takes the escape sequences of a console out of its text.
+func plain(s string) string {
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if s[i] != 0x1b {
+			b.WriteByte(s[i])
+			continue
+		}
+		for i++; i < len(s) && (s[i] == '[' || s[i] == '?' || s[i] >= '0' && s[i] <= '9' || s[i] == ';'); i++ {
+		}
+	}
+	return b.String()
+}
+
 // TestMany: ten containers at once, each with a wineserver of its own.
 func TestMany(t *testing.T) {
 	var rigs []*rig
