@@ -66,12 +66,16 @@ func TestVersion(t *testing.T) {
 // TestHostIsHidden: of the host's files a program reaches Wine's own and no more.
 func TestHostIsHidden(t *testing.T) {
 	hidden := []string{`\\?\unix\etc\shadow`, `\\?\unix\home`, `\\?\unix\root`, `\\?\unix\var`, `\\?\unix\bin`, `\\?\unix\usr\bin`,
-		`\\?\unix` + strings.ReplaceAll(work, "/", `\`), `Z:\`}
-	for _, path := range append(hidden, `\\?\unix\proc\1\root\home`) {
-		r := newRig(t, `C:\probe.exe`, "open", path)
-		if out, res := r.run(); res.Code == 0 || !strings.HasPrefix(out, "open: error ") {
-			t.Errorf("%s: %q, %+v", path, out, res)
+		`\\?\unix` + strings.ReplaceAll(work, "/", `\`), `Z:\`, `\\?\unix\proc\1\root\home`}
+	r := newRig(t, append([]string{`C:\probe.exe`, "open"}, hidden...)...)
+	out, res := r.run()
+	for i, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		if i < len(hidden) && !strings.HasPrefix(line, "open: error ") {
+			t.Errorf("%s: %q", hidden[i], line)
 		}
+	}
+	if n := strings.Count(out, "\n"); res.Code != 1 || n != len(hidden) {
+		t.Errorf("%d answers for %d paths: %q, %+v", n, len(hidden), out, res)
 	}
 	// The look itself works.
 	newRig(t, `C:\probe.exe`, "open", `\\?\unix\usr\lib\wine`).says("open\n", 0)

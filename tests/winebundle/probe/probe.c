@@ -17,7 +17,7 @@
  *   listen PORT          binds it, prints "listening", answers each client "hello"
  *   connect PORT         connects and prints what it reads
  *   talk PIPE TEXT       writes TEXT into \\.\pipe\PIPE and prints the answer
- *   open PATH            opens a file for reading: "open", or the error
+ *   open PATH ...        opens files for reading, for each: "open", or the error
  *   write PATH TEXT      writes a file
  *   console              columns and rows of its console
  */
@@ -163,10 +163,15 @@ int wmain(int argc, WCHAR **argv)
 	} else if (!wcscmp(what, L"talk")) {
 		return talk(argv[2], argv[3]);
 	} else if (!wcscmp(what, L"open")) {
-		HANDLE f = CreateFileW(argv[2], GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
-		if (f == INVALID_HANDLE_VALUE)
-			return failed("open");
-		say(L"open");
+		int bad = 0;
+		for (int i = 2; i < argc; i++) {
+			HANDLE f = CreateFileW(argv[i], GENERIC_READ, FILE_SHARE_READ | FILE_SHARE_WRITE, NULL, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS, NULL);
+			if (f == INVALID_HANDLE_VALUE)
+				bad = failed("open");
+			else
+				say(L"open");
+		}
+		return bad;
 	} else if (!wcscmp(what, L"write")) {
 		HANDLE f = CreateFileW(argv[2], GENERIC_WRITE, 0, NULL, CREATE_ALWAYS, 0, NULL);
 		char out[1000];
