@@ -39,7 +39,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, stdio libcontai
 	if err != nil {
 		return nil, err
 	}
-	status := "exec-" + token
+	status := execStatus + token
 	p, err := Process(e.Spec, user, s.h.Wine, "exec", prefixDir+"/"+status, s.h.Nonce)
 	if err != nil {
 		return nil, err

@@ -22,26 +22,33 @@ type installation struct {
 	unix   string   // directory of the Linux halves of Wine's libraries
 }
 
-// findWine looks where Debian and Wine's own packages put it.
-func findWine() (*installation, error) {
-	for _, c := range []struct{ loader, server, libraries, data string }{
+// place is where an installation may be.
+type place struct{ loader, server, libraries, data string }
+
+// places are where Debian and Wine's own packages put it.
+func winePlaces() []place {
+	return []place{
 		// wineserver is a script there, and nothing in a container could run it.
 		{"/usr/lib/wine/wine64", "/usr/lib/wine/wineserver64", "/usr/lib/x86_64-linux-gnu/wine", "/usr/share/wine"},
 		{"/opt/wine-stable/bin/wine64", "/opt/wine-stable/bin/wineserver", "/opt/wine-stable/lib64/wine", "/opt/wine-stable/share/wine"},
-	} {
+	}
+}
+
+// findWine is the first installation that is whole.
+func findWine(places []place) (*installation, error) {
+	for _, c := range places {
 		w := &installation{loader: c.loader, server: c.server, inf: filepath.Join(c.data, "wine.inf"), unix: filepath.Join(c.libraries, "x86_64-unix"),
 			trees: []string{filepath.Dir(c.loader), c.libraries, c.data}}
 		whole := true
 		for _, p := range []string{w.loader, w.server, w.inf, w.unix} {
-			_, err := os.Stat(p)
-			whole = whole && err == nil
+			whole = whole && exists(p)
 		}
 		if whole {
 			return w, nil
 		}
 	}
 	return nil, libcontainer.WithHint(errors.New("Wine, which is the Windows of a container on Linux, is not on this machine"),
-		"apt-get install wine64 (64-bit Wine is enough: --no-install-recommends wine wine64)")
+		"apt-get install --no-install-recommends wine wine64")
 }
 
 // programs are what wrun puts beside Wine; `make wine` builds them.

@@ -104,7 +104,7 @@ func (b *birth) record() error {
 
 // prepare has everything ready that drive C: and registry are made of.
 func (b *birth) prepare(ctx context.Context) error {
-	w, err := findWine()
+	w, err := findWine(winePlaces())
 	if err != nil {
 		return err
 	}

@@ -68,6 +68,9 @@ func (s *system) Live(ctx context.Context) (libcontainer.Live, error) {
 // statusName is the launcher's report within the prefix.
 const statusName = "status"
 
+// execStatus begins the names of the same for processes of Exec.
+const execStatus = "exec-"
+
 // report reads it. A container may write anything there, and can lie to its own
 // cost only.
 func (s *system) report(name string) (report, error) {
@@ -94,8 +97,14 @@ func (s *system) Start(ctx context.Context) error {
 		return libcontainer.ErrNotRunning
 	}
 	// What an earlier container of this scratch reported is not ours.
-	if err := os.Remove(filepath.Join(s.h.Prefix, statusName)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove an earlier report: %w", err)
+	old, err := filepath.Glob(filepath.Join(s.h.Prefix, execStatus+"*"))
+	if err != nil {
+		return err
+	}
+	for _, name := range append(old, filepath.Join(s.h.Prefix, statusName)) {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("remove an earlier report: %w", err)
+		}
 	}
 	watch, err := watchDir(s.h.Prefix)
 	if err != nil {

@@ -118,6 +118,7 @@ func container() *specs.Spec { return &specs.Spec{Version: specs.Version, Linux:
 // confinement is what a silo is on Linux, by the default of engines.
 func confinement(network string) *specs.Linux {
 	return &specs.Linux{
+		Seccomp: filter(),
 		Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
 			{Type: specs.MountNamespace}, {Type: specs.CgroupNamespace}, {Type: specs.NetworkNamespace, Path: network}},
 		MaskedPaths: []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",

@@ -54,6 +54,9 @@ func life(r *rig) {
 	if res := r.wrun("exec", r.id, "cmd", "/c", "echo from %COMPUTERNAME%& exit 300"); unix(res.Stdout) != "from WINBOX\n" || res.Code != 300&0xff {
 		r.Errorf("exec: %+v", res)
 	}
+	other := newRig(r.T, `C:\probe.exe`, "line")
+	other.spec.Windows.LayerFolders = r.spec.Windows.LayerFolders
+	other.refused("is in use by", "name another folder")
 	if res := r.wrun("exec", r.id, "nonesuch"); res.Code != 255 || !strings.Contains(res.Stderr, "executable file not found") {
 		r.Errorf("exec of nothing: %+v", res)
 	}
@@ -239,15 +242,6 @@ func TestShared(t *testing.T) {
 			t.Error("it was reached without its namespace")
 		}
 	})
-}
-
-// TestScratchInUse: two containers of one scratch would write over each other.
-func TestScratchInUse(t *testing.T) {
-	r := newRig(t, `C:\probe.exe`, "wait")
-	r.live("ready\n")
-	other := newRig(t, `C:\probe.exe`, "line")
-	other.spec.Windows.LayerFolders = r.spec.Windows.LayerFolders
-	other.refused("is in use by another container", "name another folder")
 }
 
 // TestLayers: what a scratch has got can be a layer, with its registry and with what

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"syscall"
 )
 
 // compiler is Debian's gcc-mingw-w64-x86-64-win32.
@@ -30,6 +31,8 @@ func build(source, out string) error {
 	if _, err := exec.LookPath(compiler); err != nil {
 		return errors.New("the C compiler for Windows is missing: sh tests/setup.sh gcc-mingw-w64-x86-64-win32")
 	}
+	// A container's user reads it, whatever the builder's umask is.
+	syscall.Umask(0o022)
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return err
 	}
