@@ -155,7 +155,10 @@ func (b *birth) prepare(ctx context.Context) error {
 	if err := drive.runnable(b.config.Spec.Process); err != nil {
 		return err
 	}
-	own.Wine, own.User, own.Prefix, own.Disk = t.Wine, b.wants.User, s.prefix(), disk(s.dir)
+	own.Wine, own.User, own.Prefix = t.Wine, b.wants.User, s.prefix()
+	if !b.host.vm { // where a disk of the host's is none
+		own.Disk = disk(s.dir)
+	}
 	b.site = &Site{
 		Root: t.root(), Wine: t.Wine, Runtime: t.Runtime, Tools: tools, Prefix: s.prefix(),
 		Drive:  Overlay{Lower: layers, Upper: upper, Work: filepath.Join(s.dir, workFolder)},
@@ -233,7 +236,7 @@ func (b *birth) mount(context.Context) error {
 		return fmt.Errorf("make a place for drive C:: %w", err)
 	}
 	if err := unix.Mount("overlay", dir, "overlay", unix.MS_NOSUID|unix.MS_NODEV, strings.Join(b.site.Drive.Options(), ",")); err != nil {
-		return fmt.Errorf("mount drive C:: %w", err)
+		return overlayHint(fmt.Errorf("mount drive C: at %s: %w", driveDir, err))
 	}
 	b.site.Mounted = dir
 	return nil
@@ -263,8 +266,16 @@ func (b *birth) delegate(ctx context.Context, io libcontainer.Stdio) error {
 	}
 	if err != nil {
 		b.system.h.Inner = nil // nothing of it is left
-		return err
+		return overlayHint(err)
 	}
 	b.system.inner = inner
 	return nil
+}
+
+// overlayHint: what an overlay does not like of its folders it says with EINVAL.
+func overlayHint(err error) error {
+	if !errors.Is(err, unix.EINVAL) || !strings.Contains(err.Error(), driveDir) || libcontainer.Hint(err) != "" {
+		return err
+	}
+	return libcontainer.WithHint(err, "drive C: is an overlay mount: the scratch has to be on a file system that can carry one, such as ext4, xfs or btrfs, not on another overlay or a network's")
 }

@@ -23,6 +23,9 @@ func refuse(s *specs.Spec) error {
 	case len(w.Devices) > 0:
 		return no("windows.devices[0]", "device interface class "+w.Devices[0].ID+" has no device on a Linux host: classes are drivers of Windows", "leave windows.devices out")
 	}
+	if r := w.Resources; w.HyperV != nil && r != nil && r.CPU != nil && len(r.CPU.Affinity) > 0 {
+		return no("windows.resources.cpu.affinity", "the processors of a utility VM are not the host's", "use count, shares or maximum, or leave windows.hyperv out")
+	}
 	if n := w.Network; n != nil {
 		switch {
 		case len(n.EndpointList) > 0:

@@ -147,6 +147,10 @@ func TestRefuse(t *testing.T) {
 		{func(s *specs.Spec) { s.Windows.CredentialSpec = "{}" }, "windows.credentialSpec: a group managed service account", "Windows host"},
 		{func(s *specs.Spec) { s.Windows.Servicing = true }, "windows.servicing:", "leave it out"},
 		{func(s *specs.Spec) { s.Windows.Devices = []specs.WindowsDevice{{ID: "x", IDType: "class"}} }, "windows.devices[0]:", "leave"},
+		{func(s *specs.Spec) {
+			s.Windows.HyperV = &specs.WindowsHyperV{}
+			s.Windows.Resources = &specs.WindowsResources{CPU: &specs.WindowsCPUResources{Affinity: []specs.WindowsCPUGroupAffinity{{Mask: 1}}}}
+		}, "windows.resources.cpu.affinity:", "windows.hyperv"},
 		{func(s *specs.Spec) { s.Windows.Network = &specs.WindowsNetwork{EndpointList: []string{"e"}} }, "windows.network.endpointList:", "networkNamespace"},
 		{func(s *specs.Spec) {
 			s.Windows.Network = &specs.WindowsNetwork{NetworkSharedContainerName: "other"}
