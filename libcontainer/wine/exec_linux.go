@@ -137,7 +137,7 @@ func (s *system) ProcessTable(ctx context.Context) ([]libcontainer.ProcessInfo, 
 		return nil, err
 	}
 	first := 0
-	if r, err := s.report(statusName); err == nil && r.what == started {
+	if r := s.said(); r.what == started {
 		first = int(r.number)
 	}
 	return parseTable(out, first), nil

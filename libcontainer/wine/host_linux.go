@@ -133,7 +133,7 @@ func (b *birth) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := &scratch{dir: b.wants.Scratch, wants: b.wants, from: t, creator: b.config.ID}
+	s := &scratch{dir: b.wants.Scratch, wants: b.wants, from: t}
 	if err := s.free(); err != nil {
 		return err
 	}

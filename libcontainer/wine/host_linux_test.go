@@ -49,9 +49,6 @@ func build(t *testing.T) {
 			return
 		}
 		temporaryDirs = append(temporaryDirs, dir)
-		if failed = os.Setenv(wine.CacheVariable, filepath.Join(dir, "cache")); failed != nil {
-			return
-		}
 		if failed = os.Chmod(dir, 0o755); failed != nil {
 			return
 		}
@@ -99,6 +96,7 @@ func TestMain(m *testing.M) {
 // TestHost holds Windows containers in silos against the contract of every host.
 func TestHost(t *testing.T) {
 	build(t)
+	t.Setenv(wine.CacheVariable, filepath.Join(filepath.Dir(tools), "cache"))
 	host := wine.NewSilo(silo.New())
 	host.Tools = tools
 	prefix := fmt.Sprintf("wrun-winetest-%d-", os.Getpid())

@@ -1,7 +1,6 @@
 package wine
 
 import (
-	"math"
 	"strconv"
 	"strings"
 	"unicode/utf16"
@@ -139,6 +138,3 @@ func variable(e string) string {
 	name, _, _ := strings.Cut(e[1:], "=")
 	return e[:1+len(name)]
 }
-
-// exitStatus is what Linux shows of a Windows exit code.
-func exitStatus(code uint32) int { return int(code & math.MaxUint8) }

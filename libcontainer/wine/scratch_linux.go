@@ -22,10 +22,9 @@ type registered struct {
 
 // scratch is a container's.
 type scratch struct {
-	dir     string
-	wants   *Wants
-	from    *template
-	creator string // id of the container
+	dir   string
+	wants *Wants
+	from  *template
 }
 
 func (s *scratch) prefix() string { return filepath.Join(s.dir, registryFolder) }

@@ -55,8 +55,7 @@ func (s *system) Live(ctx context.Context) (libcontainer.Live, error) {
 		return l, err
 	}
 	l.Init = 0 // the inner one's first process is none of Windows'
-	switch r, err := s.report(statusName); {
-	case err != nil: // there is none yet, or never will be
+	switch r := s.said(); {
 	case l.Exists && l.Started && r.what == started:
 		l.Init = int(r.number)
 	case !l.Exists && r.what == exited:
@@ -79,6 +78,16 @@ func (s *system) report(name string) (report, error) {
 		return report{}, err
 	}
 	return parseReport(data, s.h.Nonce), nil
+}
+
+// said is the report on the first program; empty where there is none yet, or never
+// will be.
+func (s *system) said() report {
+	r, err := s.report(statusName)
+	if err != nil {
+		return report{}
+	}
+	return r
 }
 
 // startTime bounds what Start waits for Windows to come up: half a second in a

@@ -38,6 +38,16 @@ func golden(t *testing.T, name, got string) {
 	}
 }
 
+// compact is a value as JSON without blanks.
+func compact(t testing.TB, v any) string {
+	t.Helper()
+	data, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
 func of[T any](v T) *T { return &v }
 
 // minimal is the least of a Windows bundle.
@@ -108,7 +118,7 @@ func TestTranslate(t *testing.T) {
 			return s
 		}(), func(s *Site) { s.Mounted = "/run/wrun/x/wine-drive" }},
 	} {
-		before, _ := json.Marshal(tt.spec)
+		before := compact(t, tt.spec)
 		w, err := Read(tt.spec, "/bundle")
 		if err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -128,7 +138,7 @@ func TestTranslate(t *testing.T) {
 			text += "warning: " + line + "\n"
 		}
 		golden(t, name, text+"hosts:\n"+hosts(tt.spec.Hostname)+"resolv.conf:\n"+resolver("# x\nnameserver 10.0.0.1\nsearch old\noptions edns0\n", w))
-		if after, _ := json.Marshal(tt.spec); string(after) != string(before) {
+		if compact(t, tt.spec) != before {
 			t.Errorf("%s: the Windows Spec was changed", name)
 		}
 	}
@@ -216,8 +226,7 @@ func TestResources(t *testing.T) {
 		if err != nil {
 			got = "error " + err.Error()
 		} else {
-			data, _ := json.Marshal(l)
-			got = string(data)
+			got = compact(t, l)
 		}
 		if got != tt.want {
 			t.Errorf("%+v: %s, want %s", tt.in, got, tt.want)

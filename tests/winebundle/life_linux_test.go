@@ -429,11 +429,11 @@ func TestCreateKilled(t *testing.T) {
 	cache := filepath.Join(r.dir, "cache")
 	r.Env = []string{"WRUN_WINE_CACHE=" + cache}
 	before := leftovers.Take(t)
-	for i, after := range []time.Duration{3, 10, 30, 100, 400, 900, 1500} {
+	for i, after := range []int{3, 10, 30, 100, 400, 900, 1500} {
 		id := fmt.Sprintf("%s-%d", r.id, i)
 		cmd := r.Command(t.Context(), "--log", filepath.Join(r.dir, "log"), "create", "--bundle", r.dir, id)
 		r.must(cmd.Start())
-		time.Sleep(after * time.Millisecond)
+		time.Sleep(time.Duration(after) * time.Millisecond)
 		_ = cmd.Process.Kill() // it may be faster
 		_ = cmd.Wait()
 		r.State(t, id)
