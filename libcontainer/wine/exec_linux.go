@@ -80,8 +80,20 @@ func (p *execProcess) Signal(sig int) error {
 	return p.Process.Signal(int(number))
 }
 
-// tool runs the launcher in the container and returns what it prints.
+// tool runs the launcher in the container and returns what it prints; ErrNotRunning
+// when the container ended, perhaps by that.
 func (s *system) tool(ctx context.Context, args ...string) (string, error) {
+	out, err := s.launch(ctx, args...)
+	if err == nil {
+		return out, nil
+	}
+	if l, looked := s.inner.Live(ctx); looked == nil && !l.Exists {
+		return "", libcontainer.ErrNotRunning
+	}
+	return "", err
+}
+
+func (s *system) launch(ctx context.Context, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.toolTime())
 	defer cancel()
 	what := "the launcher's " + args[0]

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -134,7 +135,12 @@ func (b *birth) prepare(ctx context.Context) error {
 		return err
 	}
 	s := &scratch{dir: b.wants.Scratch, wants: b.wants, from: t}
-	if err := s.free(); err != nil {
+	if err := b.record(); err != nil {
+		return err
+	}
+	waiting, cancel := context.WithTimeout(ctx, claimTime)
+	defer cancel()
+	if err := s.claim(waiting, b.config, own.Nonce); err != nil {
 		return err
 	}
 	if err := s.prepare(); err != nil {
@@ -144,9 +150,6 @@ func (b *birth) prepare(ctx context.Context) error {
 		return err
 	}
 	upper := filepath.Join(s.dir, filesFolder)
-	if err := unmounted(upper); err != nil {
-		return err
-	}
 	drive := merged(append([]string{upper}, layers...))
 	places, err := drive.places(b.wants)
 	if err != nil {
@@ -171,6 +174,9 @@ func (b *birth) prepare(ctx context.Context) error {
 	return nil
 }
 
+// claimTime bounds what a create waits for another that looks at the same scratch.
+const claimTime = 10 * time.Second
+
 // longestOptions is the page that mount(2) copies.
 const longestOptions = 4096
 
@@ -183,27 +189,8 @@ func nonce() (string, error) {
 	return fmt.Sprintf("%x", b), nil
 }
 
-// unmounted refuses a scratch whose files the host has mounted for a utility VM.
-func unmounted(upper string) error {
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	option := "upperdir=" + strings.NewReplacer(" ", `\040`, `\`, `\134`).Replace(upper)
-	for line := range strings.Lines(string(mounts)) {
-		if strings.Contains(line, " - overlay ") && strings.Contains(line, option+",") {
-			return libcontainer.WithHint(fmt.Errorf("the scratch %s is in use by a container in a utility VM", filepath.Dir(upper)),
-				"the last entry of windows.layerFolders is a container's own while it lives; delete the other one or name another folder")
-		}
-	}
-	return nil
-}
-
 // files writes those of /etc that are this container's.
 func (b *birth) files(context.Context) error {
-	if err := b.record(); err != nil {
-		return err
-	}
 	resolv, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("read the host's name servers: %w", err)

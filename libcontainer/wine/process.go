@@ -21,9 +21,6 @@ const (
 	statusPath  = prefixDir + "/status"
 )
 
-// registeredFile is beside the registry, and locked by the container that has it.
-const registeredFile = "wrun.json"
-
 // mostPipes is how many sockets of the host there are places for.
 const mostPipes = 16
 

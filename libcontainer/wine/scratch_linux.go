@@ -1,6 +1,7 @@
 package wine
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +21,9 @@ type registered struct {
 	User    User    `json:"user"`
 }
 
+// registeredFile is beside the registry.
+const registeredFile = "wrun.json"
+
 // scratch is a container's.
 type scratch struct {
 	dir   string
@@ -32,12 +36,6 @@ func (s *scratch) prefix() string { return filepath.Join(s.dir, registryFolder) 
 // prepare makes what is not there yet. Each step leaves the scratch whole, so that
 // whoever comes after a killed wrun finds nothing to repair.
 func (s *scratch) prepare() error {
-	if err := os.Mkdir(s.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if err := plain(s.dir); err != nil {
-		return err
-	}
 	for _, d := range []struct {
 		name string
 		mode fs.FileMode
@@ -201,24 +199,59 @@ func (s *scratch) build(from string, has, want registered) error {
 	return os.RemoveAll(building)
 }
 
-// free refuses a scratch that another container has: two would write over each
-// other's files and registry. A container's session holds the lock while it lives.
-func (s *scratch) free() error {
-	fd, err := unix.Open(filepath.Join(s.prefix(), registeredFile), unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
-	if err == unix.ENOENT {
-		return nil
+// owner says whose a scratch is: from its create to its delete, a container's whose
+// state directory has a claim with the same nonce.
+type owner struct {
+	ID    string `json:"id"`
+	Dir   string `json:"dir"`
+	Nonce string `json:"nonce"`
+}
+
+const (
+	ownerFile = "owner.json" // in the scratch, where no container sees it
+	claimName = "wine-claim" // in the state directory
+)
+
+// claim makes the scratch the container's own. Two would write over each other's
+// files and registry.
+func (s *scratch) claim(ctx context.Context, c *libcontainer.Config, token string) error {
+	if err := os.Mkdir(s.dir, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
 	}
+	fd, err := unix.Open(s.dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return &fs.PathError{Op: "open", Path: s.prefix(), Err: err}
+		return &fs.PathError{Op: "open", Path: s.dir, Err: err}
 	}
-	defer unix.Close(fd)
-	if err := unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB); err == unix.EWOULDBLOCK {
-		return libcontainer.WithHint(fmt.Errorf("the scratch %s is in use by another container", s.dir),
-			"the last entry of windows.layerFolders is a container's own while it lives; stop the other one or name another folder")
-	} else if err != nil {
-		return fmt.Errorf("lock %s: %w", s.prefix(), err)
+	dir := os.NewFile(uintptr(fd), s.dir)
+	defer dir.Close() // and with it the lock
+	if err := flock(ctx, dir); err != nil {
+		return err
 	}
-	return nil
+	file := filepath.Join(s.dir, ownerFile)
+	data, err := readPlain(file, 1<<16)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var o owner
+	if err == nil && json.Unmarshal(data, &o) == nil && o.Dir != c.Dir {
+		claimed, err := readPlain(filepath.Join(o.Dir, claimName), 4096)
+		if err == nil && string(claimed) == o.Nonce {
+			return libcontainer.WithHint(fmt.Errorf("the scratch %s is in use by container %s", s.dir, o.ID),
+				"the last entry of windows.layerFolders is one container's until that is deleted; delete it or name another folder")
+		}
+	}
+	if data, err = json.Marshal(owner{c.ID, c.Dir, token}); err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(filepath.Join(c.Dir, claimName), []byte(token), 0o600), replace(file, data))
+}
+
+// replace writes a file so that readers see the old one or the new one.
+func replace(file string, data []byte) error {
+	if err := os.WriteFile(file+".new", data, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+".new", file)
 }
 
 // disk is the block device below a folder.

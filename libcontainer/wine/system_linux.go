@@ -260,7 +260,7 @@ func (s *system) Close(ctx context.Context) error {
 			return err
 		}
 	}
-	for _, name := range []string{hostsName, resolvName} {
+	for _, name := range []string{hostsName, resolvName, claimName} {
 		if err := os.Remove(filepath.Join(s.h.Dir, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

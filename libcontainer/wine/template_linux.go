@@ -146,17 +146,27 @@ func lockFile(ctx context.Context, name string) (unlock func(), err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := flock(ctx, f); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return func() { f.Close() }, nil
+}
+
+// flock waits for a file's exclusive lock.
+func flock(ctx context.Context, f *os.File) error {
 	done := make(chan error, 1)
 	go func() { done <- unix.Flock(int(f.Fd()), unix.LOCK_EX) }()
+	var err error
 	select {
 	case err = <-done:
 	case <-ctx.Done():
 		err = ctx.Err() // the waiting thread ends with the process
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", name, err)
+		return fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
-	return func() { f.Close() }, nil
+	return nil
 }
 
 // make builds a template beside its place and moves it there when it is whole.

@@ -88,7 +88,6 @@ func Translate(s *specs.Spec, w *Wants, site *Site) (*specs.Spec, []string, erro
 		if l.Process, err = Process(s.Process, w.User, site.Wine, "run", statusPath, site.Nonce); err != nil {
 			return nil, nil, err
 		}
-		l.Process.Env = append(l.Process.Env, "WRUN_LOCK="+prefixDir+"/"+registeredFile)
 		for i, p := range w.Pipes { // the session serves them
 			l.Process.Env = append(l.Process.Env, "WRUN_PIPE_"+strconv.Itoa(i)+"="+p.Name)
 		}

@@ -52,7 +52,7 @@ func main() {
 	}
 	s.first = os.Args[1] == "run"
 	s.env = slices.DeleteFunc(os.Environ(), func(v string) bool {
-		return strings.HasPrefix(v, "WRUN_PIPE_") || strings.HasPrefix(v, "WRUN_LOADER=") || strings.HasPrefix(v, "WRUN_LAUNCHER=") || strings.HasPrefix(v, "WRUN_LOCK=")
+		return strings.HasPrefix(v, "WRUN_PIPE_") || strings.HasPrefix(v, "WRUN_LOADER=") || strings.HasPrefix(v, "WRUN_LAUNCHER=")
 	})
 	os.Exit(s.run())
 }
@@ -71,10 +71,6 @@ func (s *session) run() int {
 	signals := make(chan os.Signal, 16)
 	for sig := range events {
 		signal.Notify(signals, sig)
-	}
-	if s.first && !s.lock() {
-		fmt.Fprintln(os.Stderr, "session: the scratch is in use by another container")
-		return failed
 	}
 	if s.first {
 		if err := s.pipes(); err != nil {
@@ -100,17 +96,6 @@ func (s *session) run() int {
 		_ = os.Remove(s.status)
 	}
 	return code
-}
-
-// lock takes the scratch, for as long as this process lives. The host looks whether
-// it is free (scratch_linux.go).
-func (s *session) lock() bool {
-	file := os.Getenv("WRUN_LOCK")
-	if file == "" {
-		return true
-	}
-	fd, err := unix.Open(file, unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	return err == nil && unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) == nil
 }
 
 // reap waits for the launcher, and on the way for whatever else becomes a child
