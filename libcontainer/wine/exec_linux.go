@@ -2,11 +2,9 @@ package wine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -27,9 +25,11 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, stdio libcontai
 	if s.inner == nil {
 		return nil, libcontainer.ErrNotRunning
 	}
-	user, err := findUser(e.Spec.User.Username)
-	if err != nil {
-		return nil, err
+	user, err := s.h.User, error(nil)
+	if name := e.Spec.User.Username; name != "" {
+		if user, err = findUser(name); err != nil {
+			return nil, err
+		}
 	}
 	if user != s.h.User {
 		return nil, libcontainer.WithHint(fmt.Errorf("process.user.username: %s: the container's session is %s's, and one wineserver serves one user", user.Name, s.h.User.Name),
@@ -57,16 +57,9 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, stdio libcontai
 	}
 	if err := s.launched(ctx, watch, status, process.Pid()); err != nil {
 		_ = process.Signal(int(unix.SIGKILL)) // it has ended, or is of no use
-		return nil, errors.Join(err, s.forget(status))
+		return nil, err
 	}
 	return &execProcess{process}, nil
-}
-
-func (s *system) forget(status string) error {
-	if err := os.Remove(filepath.Join(s.h.Prefix, status)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return nil
 }
 
 // execProcess takes the signals of Windows.

@@ -57,6 +57,14 @@ func life(r *rig) {
 	other := newRig(r.T, `C:\probe.exe`, "line")
 	other.spec.Windows.LayerFolders = r.spec.Windows.LayerFolders
 	other.refused("is in use by", "name another folder")
+	process := filepath.Join(r.dir, "process.json") // without a user: the container's own
+	r.must(os.WriteFile(process, []byte(`{"cwd": "C:\\windows", "commandLine": "cmd /c cd"}`), 0o644))
+	if out := r.good("exec", "--process", process, r.id); out != "C:\\windows\n" {
+		r.Errorf("exec --process: %q", out)
+	}
+	if res := r.wrun("exec", "--user", "ContainerUser", r.id, "cmd"); res.Code != 255 || !strings.Contains(res.Stderr, "one wineserver serves one user") {
+		r.Errorf("exec of another user: %+v", res)
+	}
 	if res := r.wrun("exec", r.id, "nonesuch"); res.Code != 255 || !strings.Contains(res.Stderr, "executable file not found") {
 		r.Errorf("exec of nothing: %+v", res)
 	}

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strconv"
@@ -29,8 +30,9 @@ const (
 	failed = 255
 	// flushTime bounds what is waited for a registry to be written.
 	flushTime = 10 * time.Second
-	// startTime bounds what a signal waits for its program to be started.
-	startTime = time.Minute
+	// startTime bounds what is waited for the program to be started.
+	startTime = 5 * time.Minute
+	sweepTime = 2 * startTime
 )
 
 // session is one program on its way.
@@ -85,15 +87,17 @@ func (s *session) run() int {
 		return failed
 	}
 	go func() {
+		pid := s.program() // in time: the report does not stay for ever
 		for sig := range signals {
-			s.raise(events[sig])
+			s.raise(events[sig], pid)
 		}
 	}()
+	if !s.first {
+		s.sweep()
+	}
 	code := s.reap(child)
 	if s.first {
 		s.flush()
-	} else if s.status != "" {
-		_ = os.Remove(s.status)
 	}
 	return code
 }
@@ -134,10 +138,27 @@ func ended(info *unix.Siginfo) int {
 	return int(*(*int32)(unsafe.Add(unsafe.Pointer(info), offset+4)))
 }
 
-// raise has a console control event raised in the program. Its process id is in
-// the launcher's report; a signal that comes before waits for it.
-func (s *session) raise(event int) {
-	pid := s.program()
+// sweep removes the reports on programs that exec started long ago. Each is read by
+// who started it, once, and may be looked for as long as a start can take.
+func (s *session) sweep() {
+	dir, own := filepath.Split(s.status)
+	kind, _, _ := strings.Cut(own, "-")
+	entries, err := os.ReadDir(dir)
+	if err != nil || kind == own {
+		return
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), kind+"-") {
+			continue
+		}
+		if info, err := e.Info(); err == nil && time.Since(info.ModTime()) > sweepTime {
+			_ = os.Remove(filepath.Join(dir, e.Name())) // another one was faster
+		}
+	}
+}
+
+// raise has a console control event raised in the program.
+func (s *session) raise(event int, pid string) {
 	if pid == "" {
 		return
 	}
@@ -149,7 +170,8 @@ func (s *session) raise(event int) {
 	}
 }
 
-// program waits for the launcher's report and returns the Windows process id.
+// program waits for the launcher's report and returns the Windows process id; signals
+// that come before wait for it.
 func (s *session) program() string {
 	fd, err := unix.InotifyInit1(unix.IN_CLOEXEC | unix.IN_NONBLOCK)
 	if err != nil {
