@@ -87,7 +87,8 @@ func (s *scratch) registry() error {
 	}
 	for _, layer := range s.wants.Layers {
 		dir := filepath.Join(layer, registryFolder)
-		if plain(dir) != nil || !exists(filepath.Join(dir, registryFiles[0])) {
+		// In a plain tree such a folder is one of drive C:.
+		if plain(filepath.Join(layer, filesFolder)) != nil || plain(dir) != nil || !exists(filepath.Join(dir, registryFiles[0])) {
 			continue
 		}
 		has, err := readRegistered(dir)

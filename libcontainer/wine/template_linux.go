@@ -54,7 +54,7 @@ func cacheDir() string {
 const mostTasks = 256
 
 // layout numbers what this package makes of Wine's prefix.
-const layout = 4
+const layout = 5
 
 // key names a template after all that shapes it.
 func key(w *installation, tools string) (string, error) {
@@ -344,6 +344,13 @@ func (t *template) take(prefix, tools string) error {
 				return errors.New("the registry that Wine made does not know " + Administrator.Name)
 			}
 		case "system.reg":
+			// Where a library is missing the making of a prefix goes on without what
+			// needed it. These come last.
+			for _, service := range []string{"MountMgr", "nsiproxy", "RpcSs"} {
+				if at, _ := section(data, `System\CurrentControlSet\Services\`+service); at < 0 {
+					return errors.New("Wine made no whole prefix: its registry has no service " + service)
+				}
+			}
 			data = edit(data, defaultVersion.values())
 			data = edit(data, settings())
 		}

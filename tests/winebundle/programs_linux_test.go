@@ -33,6 +33,7 @@ func TestPrograms(t *testing.T) {
 		{"environment", func(p *specs.Process) { p.Env = []string{"a=1", "B=two words", "A=3", "C=ü"} },
 			[]string{"cmd", "/c", "echo %a% %b% %WRUN_COMMAND% %LC_ALL%"}, "3 two words %WRUN_COMMAND% %LC_ALL%\n", 0},
 		{"computer name", nil, []string{"cmd", "/c", "echo %COMPUTERNAME%"}, "WINBOX\n", 0},
+		{"volume", nil, []string{"cmd", "/c", "vol"}, "Volume in drive C has no label.\nVolume Serial Number is 4300-0000\n\n", 0},
 		{"user", nil, []string{`C:\probe.exe`, "user"}, "ContainerAdministrator\n", 0},
 		{"ordinary user", func(p *specs.Process) { p.User.Username = "containeruser" }, []string{`C:\probe.exe`, "user"}, "ContainerUser\n", 0},
 		{"its profile", func(p *specs.Process) { p.User.Username = "ContainerUser" }, []string{"cmd", "/c", "echo %USERPROFILE%"}, "C:\\users\\ContainerUser\n", 0},
