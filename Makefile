@@ -20,7 +20,7 @@ LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # What benchmarks and the conformance table need, of all that tests/setup.sh installs.
 PEERS := runc crun busybox-static procps
 
-.PHONY: all build uvm uvm-kernel windows demo test check lint conformance bench cross fuzz fmt setup clean help
+.PHONY: all build uvm uvm-kernel wine windows demo test check lint conformance bench cross fuzz fmt setup clean help
 
 all: build
 
@@ -35,6 +35,9 @@ uvm-kernel: ## bin/uvm with a small kernel that it builds of Debian's sources, f
 	sh tests/setup.sh linux-source gcc make libc6-dev flex bison bc libelf-dev xz-utils
 	libcontainer/uvm/image/kernel/build.sh bin/kernel
 	$(MAKE) uvm KERNEL=bin/kernel/vmlinux
+
+wine: ## bin/wine, what runs beside Wine in Windows containers on Linux (C by mingw, and Go)
+	$(GO) run ./libcontainer/wine/make -o bin/wine
 
 windows: ## bin/windows-amd64/wrun.exe, and for arm64; their resources are in the rsrc_windows_*.syso
 	@set -e; for arch in amd64 arm64; do \

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -11,13 +10,16 @@ import (
 	"wrun/libcontainer/silo"
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/uvm"
+	"wrun/libcontainer/wine"
 )
 
 // hostFor says which host serves which isolation on Linux.
 func hostFor(i libcontainer.Isolation) (libcontainer.Host, error) {
 	switch {
-	case i.OS != "linux":
-		return nil, fmt.Errorf("no host for a %s bundle in a %s on linux yet", i.OS, i.Kind)
+	case i.OS == "windows" && i.Kind == libcontainer.UVM:
+		return wine.NewVM(uvm.New(), silo.New()), nil
+	case i.OS == "windows":
+		return wine.NewSilo(silo.New()), nil
 	case i.Kind == libcontainer.UVM:
 		return uvm.New(), nil
 	}

@@ -8,6 +8,7 @@ import (
 	"wrun/libcontainer/hcsdoc"
 	"wrun/libcontainer/silo"
 	"wrun/libcontainer/uvm"
+	"wrun/libcontainer/wine"
 )
 
 // planText describes what a create of cfg would do, for create --dry-run. It
@@ -28,6 +29,16 @@ func hostPlan(cfg *libcontainer.Config) (string, error) {
 		if _, err := hostFor(i); err != nil {
 			return "", err
 		}
+	}
+	// A bundle for Windows machines can be read on any other; what is printed then
+	// are the documents for those.
+	if i.OS == "windows" && i.Host != "windows" && !wine.Elsewhere(cfg.Spec) {
+		text, inner, err := wine.Preview(cfg, runtime.NumCPU())
+		if err != nil {
+			return "", err
+		}
+		steps, err := hostPlan(inner)
+		return text + steps, err
 	}
 	switch {
 	case i.OS == "linux" && i.Host != "windows" && i.Kind == libcontainer.Silo:

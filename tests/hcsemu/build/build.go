@@ -22,7 +22,7 @@ func Programs() []string {
 	return []string{"sh", "sleep", "cat", "echo", "true", "false", "env", "pwd"}
 }
 
-// library is a DLL and its sources in dll/.
+// library is a DLL and its sources, from dll/.
 type library struct {
 	name    string
 	sources []string
@@ -34,7 +34,7 @@ func libraries() []library {
 		{"computecore.dll", []string{"computecore.c", "operation.c", "wire.c"}, nil},
 		{"vmcompute.dll", []string{"vmcompute.c", "layers.c", "wire.c"}, nil},
 		{"computenetwork.dll", []string{"computenetwork.c", "wire.c"}, []string{"-lole32"}},
-		{"bcryptprimitives.dll", []string{"winecompat/bcryptprimitives.c"}, []string{"-ladvapi32", "-lntdll"}},
+		{"bcryptprimitives.dll", []string{"../../../libcontainer/wine/windows/bcryptprimitives.c"}, []string{"-ladvapi32", "-lntdll"}},
 	}
 }
 
