@@ -73,7 +73,7 @@ func life(r *rig) {
 		r.Errorf("after pause it is %s", s)
 	}
 	r.good("resume", r.id)
-	r.good("update", "--memory", "800m", r.id)
+	r.good("update", "--memory", "400m", r.id)
 	if stats := r.good("events", "--stats", r.id); !strings.Contains(stats, `"memory"`) {
 		r.Errorf("events --stats: %s", stats)
 	}

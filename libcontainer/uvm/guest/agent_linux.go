@@ -2,6 +2,7 @@ package guest
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -205,10 +207,15 @@ func stir(entropy []byte) error {
 		return err
 	}
 	defer f.Close()
-	if _, err := f.Write(entropy); err != nil {
-		return err
+	// random(4). The host's randomness counts as such: a kernel that trusts no
+	// processor's would have none yet, and not reseed.
+	const rndAddEntropy, rndReseedCRNG = 0x40085203, 0x5207
+	pool := binary.NativeEndian.AppendUint32(nil, uint32(len(entropy)*8))
+	pool = binary.NativeEndian.AppendUint32(pool, uint32(len(entropy)))
+	pool = append(pool, entropy...)
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), rndAddEntropy, uintptr(unsafe.Pointer(&pool[0]))); errno != 0 {
+		return fmt.Errorf("add to the random numbers: %w", errno)
 	}
-	const rndReseedCRNG = 0x5207 // random(4)
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), rndReseedCRNG, 0); errno != 0 {
 		return fmt.Errorf("reseed the random numbers: %w", errno)
 	}
