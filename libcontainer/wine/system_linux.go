@@ -148,6 +148,21 @@ func (s *system) launched(ctx context.Context, watch int, name string, pid int) 
 	} else {
 		defer unix.Close(pidfd)
 	}
+	over, err := unix.Eventfd(0, unix.EFD_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("wait for the launcher's report: %w", err)
+	}
+	defer unix.Close(over)
+	done := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(done)
+		_, _ = unix.Write(over, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	})
+	defer func() {
+		if !stop() {
+			<-done // the descriptor is its own until then
+		}
+	}()
 	ended := pidfd < 0
 	for {
 		r, err := s.report(name)
@@ -161,15 +176,11 @@ func (s *system) launched(ctx context.Context, watch int, name string, pid int) 
 			return nil
 		case ended:
 			return errors.New("Wine ended before it started the program")
+		case ctx.Err() != nil:
+			return fmt.Errorf("wait for Wine to start the program: %w", context.Cause(ctx))
 		}
-		end, _ := ctx.Deadline()
-		left := time.Until(end)
-		if ctx.Err() != nil || left <= 0 {
-			return fmt.Errorf("wait for Wine to start the program: %w", context.DeadlineExceeded)
-		}
-		// The caller's own cancellation is looked for once a second.
-		fds := []unix.PollFd{{Fd: int32(watch), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}}
-		if _, err := unix.Poll(fds, int(min(left, time.Second)/time.Millisecond)+1); err != nil && err != unix.EINTR {
+		fds := []unix.PollFd{{Fd: int32(watch), Events: unix.POLLIN}, {Fd: int32(pidfd), Events: unix.POLLIN}, {Fd: int32(over), Events: unix.POLLIN}}
+		if _, err := unix.Poll(fds, -1); err != nil && err != unix.EINTR {
 			return fmt.Errorf("wait for the launcher's report: %w", err)
 		}
 		ended = fds[1].Revents != 0

@@ -2,7 +2,7 @@ package wine
 
 import (
 	"fmt"
-	"path/filepath"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,10 +111,10 @@ func (w *Wants) layers(folders []string, dir string) error {
 		case len(f) > 1 && f[1] == ':', strings.HasPrefix(f, `\\`):
 			return libcontainer.WithHint(bad(at, "%q is a path of a Windows machine, and this is Linux", f), "name folders of this machine")
 		}
-		if !filepath.IsAbs(f) {
-			f = filepath.Join(dir, f)
+		if !path.IsAbs(f) {
+			f = path.Join(dir, f)
 		}
-		f = filepath.Clean(f)
+		f = path.Clean(f)
 		if k := slices.Index(w.Layers, f); k >= 0 {
 			return bad(at, "%q is windows.layerFolders[%d], too", f, k)
 		}
