@@ -3,38 +3,13 @@ package hcsdoc
 import (
 	"bytes"
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/internal/golden"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with testdata/<name>.golden, or writes it.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; go test -update writes it", err)
-	}
-	if got != string(want) {
-		t.Errorf("differs from %s (go test -update accepts it):\n%s", file, got)
-	}
-}
 
 // pretty is a document as goldens have it.
 func pretty(t *testing.T, doc []byte) string {
@@ -245,7 +220,7 @@ func TestDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, c.name, pretty(t, doc))
+			golden.Check(t, c.name, pretty(t, doc))
 			if after := string(must(c.in.Spec)); after != before {
 				t.Errorf("the Spec was changed to %s", after)
 			}
@@ -318,7 +293,7 @@ func TestAttachments(t *testing.T) {
 			}
 			a.Steps = nil
 			b.Write(must(a))
-			golden(t, c.name, b.String()+"\n")
+			golden.Check(t, c.name, b.String()+"\n")
 		})
 	}
 }

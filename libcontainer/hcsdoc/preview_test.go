@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/internal/golden"
 )
 
 // TestPreview: what create --dry-run prints, on any operating system.
@@ -32,7 +34,7 @@ func TestPreview(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, c.name, text)
+			golden.Check(t, c.name, text)
 		})
 	}
 }

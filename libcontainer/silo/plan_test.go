@@ -1,81 +1,23 @@
 package silo
 
 import (
-	"flag"
 	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"wrun/internal/golden"
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/silo/seccomp"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with testdata/<name>.golden, or writes it.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; go test -update writes it", err)
-	}
-	if got != string(want) {
-		t.Errorf("differs from %s (go test -update accepts it):\n%s", file, difference(string(want), got))
-	}
-}
 
 // listing is a plan's text without what shifts when a step is added: numbers of
 // steps and registers.
 func listing(p *Plan) string {
 	text := regexp.MustCompile(`(?m)^ *\d+  `).ReplaceAllString(p.String(), "  ")
 	return regexp.MustCompile(`\$\d+`).ReplaceAllString(text, "$$")
-}
-
-// difference is the lines only a has, marked by -, and those only b has,
-// marked by +, in order.
-func difference(a, b string) string {
-	x, y := strings.Split(a, "\n"), strings.Split(b, "\n")
-	longest := make([][]int, len(x)+1) // of the common subsequence of x[i:] and y[j:]
-	for i := range longest {
-		longest[i] = make([]int, len(y)+1)
-	}
-	for i := len(x) - 1; i >= 0; i-- {
-		for j := len(y) - 1; j >= 0; j-- {
-			if x[i] == y[j] {
-				longest[i][j] = longest[i+1][j+1] + 1
-			} else {
-				longest[i][j] = max(longest[i+1][j], longest[i][j+1])
-			}
-		}
-	}
-	var out strings.Builder
-	for i, j := 0, 0; i < len(x) || j < len(y); {
-		switch {
-		case i < len(x) && j < len(y) && x[i] == y[j]:
-			i, j = i+1, j+1
-		case j == len(y) || i < len(x) && longest[i+1][j] >= longest[i][j+1]:
-			out.WriteString("-" + x[i] + "\n")
-			i++
-		default:
-			out.WriteString("+" + y[j] + "\n")
-			j++
-		}
-	}
-	return out.String()
 }
 
 // ordinary is the Input that TestPlans varies.
@@ -138,7 +80,7 @@ func TestPlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkPlan(t, base)
-	golden(t, "default", base.String())
+	golden.Check(t, "default", base.String())
 	mount := func(m ...specs.Mount) func(*Input) {
 		return func(in *Input) { in.Spec.Mounts = append(in.Spec.Mounts, m...) }
 	}
@@ -291,7 +233,7 @@ func TestPlans(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkPlan(t, p)
-			golden(t, strings.ReplaceAll(c.name, " ", "-"), difference(listing(base), listing(p)))
+			golden.Check(t, strings.ReplaceAll(c.name, " ", "-"), golden.Difference(listing(base), listing(p)))
 			again := ordinary()
 			c.edit(again)
 			if p2, err := Compile(again); err != nil || p2.String() != p.String() {
@@ -310,7 +252,7 @@ func TestOtherPlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkPlan(t, exec)
-	golden(t, "exec", exec.String())
+	golden.Check(t, "exec", exec.String())
 
 	in = ordinary()
 	in.unset(specs.MountNamespace)
@@ -322,12 +264,12 @@ func TestOtherPlans(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkPlan(t, other)
-	golden(t, "exec-with-terminal-without-mount-namespace", difference(listing(exec), listing(other)))
+	golden.Check(t, "exec-with-terminal-without-mount-namespace", golden.Difference(listing(exec), listing(other)))
 
 	in = &Input{Spec: &specs.Spec{Linux: in.Spec.Linux}, Env: []string{"A=b"}, Facts: TypicalFacts(), Streams: [3]bool{true, true, true}}
 	hook := CompileHook(in, specs.Hook{Path: "/bin/hook", Args: []string{"hook", "x"}})
 	checkPlan(t, hook)
-	golden(t, "hook", hook.String())
+	golden.Check(t, "hook", hook.String())
 }
 
 func TestUnbuilt(t *testing.T) {
@@ -424,7 +366,7 @@ func checkPlan(t *testing.T, p *Plan) {
 }
 
 func TestDifference(t *testing.T) {
-	if got, want := difference("a\nb\nc", "a\nx\nc\nd"), "-b\n+x\n+d\n"; got != want {
+	if got, want := golden.Difference("a\nb\nc", "a\nx\nc\nd"), "-b\n+x\n+d\n"; got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
 }

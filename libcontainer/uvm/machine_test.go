@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/internal/golden"
 )
 
 var fallback = Image{Kernel: "/image/kernel", Initrd: "/image/initrd"}
@@ -90,7 +92,7 @@ func TestArguments(t *testing.T) {
 		t.Fatal(err)
 	}
 	base := lines(m.Arguments(freshMemory))
-	golden(t, "machine", strings.Join(base, "\n")+"\n")
+	golden.Check(t, "machine", strings.Join(base, "\n")+"\n")
 
 	all := specs.VM{
 		Hypervisor: specs.VMHypervisor{Path: "/opt/qemu"},
@@ -137,7 +139,7 @@ func TestArguments(t *testing.T) {
 				c.edit(m)
 			}
 			files := m.QEMU + "\n" + filepath.ToSlash(m.Kernel) + "\n" + filepath.ToSlash(m.Initrd) + "\n"
-			golden(t, "machine-"+c.name, files+changes(t, base, lines(m.Arguments(c.from))))
+			golden.Check(t, "machine-"+c.name, files+changes(t, base, lines(m.Arguments(c.from))))
 		})
 	}
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"wrun/internal/golden"
 	"wrun/libcontainer/bundle"
 	"wrun/libcontainer/uvm/guest"
 )
@@ -68,7 +69,7 @@ func TestTranslate(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			golden(t, name, pretty(t, got.spec)+pretty(t, got.shares)+strings.Join(append(got.warnings, ""), "\n"))
+			golden.Check(t, name, pretty(t, got.spec)+pretty(t, got.shares)+strings.Join(append(got.warnings, ""), "\n"))
 			scribble(got.spec)
 			if after := pretty(t, s); after != before {
 				t.Errorf("the caller's Spec was changed to %s", after)

@@ -2,41 +2,15 @@ package wine
 
 import (
 	"encoding/json"
-	"flag"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"wrun/internal/golden"
 	"wrun/libcontainer"
 )
-
-var update = flag.Bool("update", false, "rewrite the golden files")
-
-// golden compares got with testdata/<name>.golden, or writes it.
-func golden(t *testing.T, name, got string) {
-	t.Helper()
-	file := filepath.Join("testdata", name+".golden")
-	if *update {
-		if err := os.MkdirAll("testdata", 0o755); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	want, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatalf("%v; go test -update writes it", err)
-	}
-	if got != strings.ReplaceAll(string(want), "\r\n", "\n") {
-		t.Errorf("differs from %s (go test -update accepts it):\n%s", file, got)
-	}
-}
 
 // compact is a value as JSON without blanks.
 func compact(t testing.TB, v any) string {
@@ -137,7 +111,7 @@ func TestTranslate(t *testing.T) {
 		for _, line := range append(w.Warnings, warnings...) {
 			text += "warning: " + line + "\n"
 		}
-		golden(t, name, text+"hosts:\n"+hosts(tt.spec.Hostname)+"resolv.conf:\n"+resolver("# x\nnameserver 10.0.0.1\nsearch old\noptions edns0\n", w))
+		golden.Check(t, name, text+"hosts:\n"+hosts(tt.spec.Hostname)+"resolv.conf:\n"+resolver("# x\nnameserver 10.0.0.1\nsearch old\noptions edns0\n", w))
 		if compact(t, tt.spec) != before {
 			t.Errorf("%s: the Windows Spec was changed", name)
 		}
