@@ -91,7 +91,7 @@ func follow(creator link, h *handle) (l link, front *os.File, err error) {
 	if err != nil {
 		return -1, nil, err
 	}
-	if err := creator.send(report{Warnings: made.Warnings}); err == nil {
+	if err = creator.send(report{Warnings: made.Warnings}); err == nil {
 		_, err = creator.receive(&proceed{}) // its facts are complete
 	}
 	return l, front, err

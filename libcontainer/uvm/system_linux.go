@@ -171,7 +171,7 @@ func (s *system) WatchOOM(ctx context.Context, oom func()) error {
 		err := s.askUntil(ctx, longWait+callWait, wire.OpOOM, wire.OOM{ID: s.h.ID, Seen: seen}, &all)
 		switch {
 		case ctx.Err() != nil, errors.Is(err, libcontainer.ErrNotRunning):
-			return nil
+			return nil //nolint:nilerr // neither is an error: see OOMWatcher
 		case err != nil:
 			return err
 		}

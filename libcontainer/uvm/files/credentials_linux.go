@@ -34,7 +34,7 @@ func (w *worker) prepareThread() error {
 		return err
 	}
 	unix.Umask(0)
-	if err := unix.Fchdir(w.server.descriptors); err != nil {
+	if err := unix.Fchdir(w.descriptors); err != nil {
 		return err
 	}
 	c := &w.credentials

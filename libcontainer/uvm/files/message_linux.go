@@ -106,10 +106,9 @@ func (w *worker) receive() ([]byte, error) {
 	n := copy(w.request, s.surplus)
 	s.surplus = s.surplus[:0]
 	for {
-		length := inHeaderSize
 		if n >= 4 {
-			var err error
-			if length, err = frameLength(w.request, inHeaderSize); err != nil {
+			length, err := frameLength(w.request, inHeaderSize)
+			if err != nil {
 				return nil, err
 			}
 			if n >= length {

@@ -80,7 +80,7 @@ func (s *Service) leftovers() *Leftovers {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, y := range s.systems {
-		left := LeftSystem{ID: y.id, Type: y.systemType(), State: string(y.state), Resources: append([]string{}, y.resources.list()...), Processes: []uint32{}}
+		left := LeftSystem{ID: y.id, Type: y.systemType(), State: string(y.state), Resources: append([]string{}, y.list()...), Processes: []uint32{}}
 		for _, p := range y.procs {
 			if !p.exited() {
 				left.Processes = append(left.Processes, p.pid)

@@ -123,7 +123,7 @@ func refusal(err error, v1 bool) *wire.Answer {
 			event.Data = append(event.Data, eventData{"String", d})
 		}
 	}
-	document, _ := json.Marshal(struct {
+	document, _ := json.Marshal(struct { //nolint:errchkjson // strings and numbers always marshal
 		Error        int32
 		ErrorMessage string
 		ErrorEvents  []errorEvent

@@ -248,7 +248,7 @@ func (t *Test) Exists(windows string) bool {
 func (t *Test) Write(name, text string) string {
 	t.Helper()
 	path := t.Dir + `\` + name
-	t.Must(t.Site.write(path, []byte(text)))
+	t.Must(t.write(path, []byte(text)))
 	return path
 }
 
