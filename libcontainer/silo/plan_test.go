@@ -155,6 +155,10 @@ func TestPlans(t *testing.T) {
 			in.Spec.Process.Capabilities.Ambient = []string{"CAP_KILL"}
 			in.Spec.Process.Cwd = "/srv"
 		}},
+		{"ambient capabilities that are not inheritable", func(in *Input) {
+			in.Spec.Process.Capabilities.Inheritable = []string{"CAP_KILL"}
+			in.Spec.Process.Capabilities.Ambient = []string{"CAP_KILL", "CAP_CHOWN"}
+		}},
 		{"ungrantable capabilities", func(in *Input) {
 			in.Facts.Grantable = 1 << 5
 			in.Spec.Process.Capabilities.Bounding = append(in.Spec.Process.Capabilities.Bounding, "CAP_TEST")

@@ -88,7 +88,7 @@ func (t *table) record(path, suite string) error {
 	for key := range why {
 		unknown = append(unknown, key+" has a reason and does not fail")
 	}
-	b.WriteString("\nSkipped by the suite itself, for every runtime alike:\n\n")
+	b.WriteString("\nSkipped by the suite itself when it ran wrun:\n\n")
 	for _, reason := range slices.Sorted(keys(skips)) {
 		fmt.Fprintf(&b, "- %d: %s\n", skips[reason], reason)
 	}
