@@ -6,8 +6,7 @@
 #	libcontainer/uvm/image/kernel/build.sh OUT
 #
 # writes OUT/vmlinux, and OUT/vmlinux.config, of which it was built. Sources are
-# those of package linux-source, or a tree that LINUX_SOURCE names. The same
-# sources and compiler give the same bytes.
+# those of package linux-source, or a tree that LINUX_SOURCE names.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
