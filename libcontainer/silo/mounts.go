@@ -208,31 +208,33 @@ func bindOf(o mountOptions) mountOptions {
 // masked hides paths: config-linux.md, "maskedPaths … will mask over the
 // provided paths inside the container so that they cannot be read".
 //
-// All directories get the same empty tmpfs: making a superblock for each costs
-// the kernel more than everything else here.
+// All directories get the same empty tmpfs, the first the mount itself and the
+// others clones of it: making a superblock costs the kernel more than the rest.
 func (b *builder) masked(paths []string) {
-	var empty Slot
+	if len(paths) == 0 {
+		return
+	}
+	empty := b.slot()
+	b.call("linux.maskedPaths: no directory is hidden yet", callLet, Int(-1)).Save = empty
 	for i, p := range paths {
 		if slices.Contains(paths[:i], p) {
 			continue // it is hidden already
 		}
 		why := "linux.maskedPaths[" + strconv.Itoa(i) + "] " + p
-		if empty == 0 {
-			empty = b.emptyDirectory("linux.maskedPaths: an empty directory for all of them")
-		}
 		s := b.slot()
 		// "/." makes the kernel say whether it is a directory.
-		b.call(why, "openat2", b.root, Str(strings.TrimSuffix(p, "/")+"/."), inside(oPath, 0), Int(sizeofHow)).Save = s
+		directory := strings.TrimSuffix(p, "/") + "/."
+		b.call(why, "openat2", b.root, Str(directory), inside(oPath, 0), Int(sizeofHow)).Save = s
 		first := b.here() - 1
 		t := b.save(why, "open_tree", empty, Str(""), Flags(openTreeClone|oCloexec|atEmptyPath))
-		clone := &b.plan.Steps[b.here()-1]
-		clone.Skip = 1
-		// Before Linux 6.15 what is mounted nowhere cannot be cloned: the first
-		// directory gets the tmpfs itself.
-		clone.Rescue = []Rescue{{Errno: eINVAL}}
-		b.call(why, callLet, empty).Save = t
+		clone := b.here() - 1
 		b.attach(why, t, s)
-		dirEnd := b.here() - 1
+		attached := b.here() - 1
+		b.plan.Steps[clone].Rescue = []Rescue{{Errno: eBADF, Skip: b.skipFrom(clone)}}
+		b.enter(why, s)
+		b.call(why, "mount", Str("tmpfs"), Str("."), Str("tmpfs"), Flags(msRdonly|msNosuid|msNodev|msNoexec), Str("nr_blocks=1,nr_inodes=1"))
+		b.call(why, "openat2", b.root, Str(directory), inside(oPath, 0), Int(sizeofHow)).Save = empty
+		mounted := b.here() - 1
 		b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOTDIR, Skip: b.skipFrom(first)}}
 		b.call(why, "openat2", b.root, Str(p), inside(oPath, 0), Int(sizeofHow)).Save = s
 		file := b.here() - 1
@@ -240,7 +242,8 @@ func (b *builder) masked(paths []string) {
 		// can have replaced (CVE-2025-31133).
 		t = b.save(why, "open_tree", Int(atFdcwd), Str("/dev/null"), Flags(openTreeClone|oCloexec))
 		b.attach(why, t, s)
-		b.plan.Steps[dirEnd].Skip = b.skipFrom(dirEnd)
+		b.plan.Steps[attached].Skip = b.skipFrom(attached)
+		b.plan.Steps[mounted].Skip = b.skipFrom(mounted)
 		b.plan.Steps[file].Rescue = []Rescue{
 			{Errno: eNOENT, Skip: b.skipFrom(file)},
 			{Errno: eNOTDIR, Skip: b.skipFrom(file)},
@@ -248,16 +251,6 @@ func (b *builder) masked(paths []string) {
 		b.plan.Steps[first].Rescue = append(b.plan.Steps[first].Rescue,
 			Rescue{Errno: eNOENT, Skip: b.skipFrom(first)})
 	}
-}
-
-// emptyDirectory is a tmpfs that nothing can be written to, mounted nowhere yet.
-func (b *builder) emptyDirectory(why string) Slot {
-	const fsconfigString, fsconfigCreate, cloexec = 1, 6, 1
-	fs := b.save(why, "fsopen", Str("tmpfs"), Int(cloexec))
-	b.call(why, "fsconfig", fs, Int(fsconfigString), Str("nr_blocks"), Str("1"), Int(0))
-	b.call(why, "fsconfig", fs, Int(fsconfigString), Str("nr_inodes"), Str("1"), Int(0))
-	b.call(why, "fsconfig", fs, Int(fsconfigCreate), Int(0), Int(0), Int(0))
-	return b.save(why, "fsmount", fs, Int(cloexec), Flags(attrRdonly|attrNosuid|attrNodev|attrNoexec))
 }
 
 // readonly binds each path onto itself, read-only. One that does not exist is

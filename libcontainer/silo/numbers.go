@@ -114,6 +114,7 @@ const (
 const (
 	ePERM     = 1
 	eNOENT    = 2
+	eBADF     = 9
 	eACCES    = 13
 	eEXIST    = 17
 	eNOTDIR   = 20
@@ -137,6 +138,8 @@ func errnoName(e uint16) string {
 		return "EPERM"
 	case eNOENT:
 		return "ENOENT"
+	case eBADF:
+		return "EBADF"
 	case eACCES:
 		return "EACCES"
 	case eEXIST:
