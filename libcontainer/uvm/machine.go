@@ -265,8 +265,9 @@ func (m *Machine) commandLine(from memory) string {
 	}
 	p = append(p, m.Parameters...)
 	// To the kernel, what it does not know is the first process's environment: the
-	// agent is short of processor time and not of memory.
-	p = append(p, "GOGC=off", "GOMEMLIMIT=48MiB")
+	// agent is short of processor time and not of memory, and none of its goroutines
+	// keeps a processor for long, so signals that take it away only cost.
+	p = append(p, "GOGC=off", "GOMEMLIMIT=48MiB", "GODEBUG=asyncpreemptoff=1")
 	if from == templateMemory {
 		p = append(p, "--", guest.TemplateOperand)
 	}

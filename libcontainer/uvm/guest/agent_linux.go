@@ -54,9 +54,6 @@ type container struct {
 	ooms   *ooms // nil until the host asks
 }
 
-// TemplateOperand has the agent prepare a VM that becomes a template.
-const TemplateOperand = "template"
-
 // Main is the life of the VM's first process. It returns only when the VM could
 // not be made work; then the kernel panics, which the host sees.
 func Main(template bool) error {

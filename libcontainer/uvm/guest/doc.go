@@ -9,3 +9,6 @@ const (
 	FilesPort = "wrun.files" // of FUSE messages, served by the host
 	FilesDir  = "/files"     // where the host's files are in the VM
 )
+
+// TemplateOperand has the agent prepare a VM that becomes a template.
+const TemplateOperand = "template"
