@@ -184,8 +184,12 @@ func fence(p, name string) string {
 	case name == "wrun/libcontainer/uvm/image" && !under(dir, "libcontainer/uvm/image"):
 		return "the boot image is built by a program of its own"
 	case dir == "libcontainer/uvm/wire", under(dir, "libcontainer/uvm/files"), under(dir, "libcontainer/uvm/network"):
-		if under(name, "wrun") && name != "wrun/libcontainer" && name != "wrun/libcontainer/uvm/network" {
+		if under(name, "wrun") && name != "wrun/libcontainer" && name != "wrun/libcontainer/uvm/network" && name != "wrun/libcontainer/netlink" {
 			return "what crosses the boundary of the VM knows neither of its ends"
+		}
+	case dir == "libcontainer/netlink":
+		if under(name, "wrun") {
+			return "messages of the kernel's know nothing of containers"
 		}
 	case dir == "libcontainer/uvm/guest":
 		if under(name, "wrun/libcontainer/hcs", "wrun/libcontainer/wine") || name == "wrun/libcontainer/uvm" || under(name, cli) {

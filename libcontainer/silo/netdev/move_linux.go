@@ -7,6 +7,8 @@ import (
 	"runtime"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/netlink"
 )
 
 // Move takes the device name of this thread's network namespace to namespace,
@@ -21,7 +23,7 @@ func Move(namespace int, name, rename string) error {
 	if err != nil {
 		return err
 	}
-	defer here.close()
+	defer here.Close()
 	index, err := here.index(name)
 	if err != nil {
 		return fmt.Errorf("find network device %s: %w", name, err)
@@ -42,7 +44,7 @@ func Move(namespace int, name, rename string) error {
 		if err != nil {
 			return err
 		}
-		defer there.close()
+		defer there.Close()
 		if index, err = there.index(rename); err != nil {
 			return fmt.Errorf("find network device %s in the container: %w", rename, err)
 		}
@@ -74,69 +76,12 @@ func inside(namespace int, do func() error) error {
 
 var native = binary.NativeEndian
 
-// socket speaks rtnetlink(7) in the namespace of the thread that opened it.
-type socket struct {
-	fd  int
-	buf []byte
-}
+// socket asks in the network namespace of the thread that opened it.
+type socket struct{ *netlink.Conn }
 
 func open() (*socket, error) {
-	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
-	if err != nil {
-		return nil, fmt.Errorf("open a netlink socket: %w", err)
-	}
-	// The kernel answers while it is asked; nothing is to wait for it for ever.
-	if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &unix.Timeval{Sec: 10}); err != nil {
-		unix.Close(fd)
-		return nil, fmt.Errorf("set up a netlink socket: %w", err)
-	}
-	return &socket{fd, make([]byte, 64<<10)}, nil
-}
-
-func (s *socket) close() { unix.Close(s.fd) }
-
-// request sends one message and gives the bodies of the answers to each.
-func (s *socket) request(kind, flags uint16, body []byte, each func(body []byte)) error {
-	m := make([]byte, unix.SizeofNlMsghdr, unix.SizeofNlMsghdr+len(body))
-	m = append(m, body...)
-	native.PutUint32(m, uint32(len(m)))
-	native.PutUint16(m[4:], kind)
-	native.PutUint16(m[6:], flags|unix.NLM_F_REQUEST)
-	if err := unix.Sendto(s.fd, m, 0, &unix.SockaddrNetlink{Family: unix.AF_NETLINK}); err != nil {
-		return err
-	}
-	for {
-		n, _, err := unix.Recvfrom(s.fd, s.buf, 0)
-		if err == unix.EINTR {
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for b := s.buf[:n]; len(b) >= unix.SizeofNlMsghdr; {
-			size := int(native.Uint32(b))
-			if size < unix.SizeofNlMsghdr || size > len(b) {
-				return errors.New("the kernel's answer is cut off")
-			}
-			body := b[unix.SizeofNlMsghdr:size]
-			switch native.Uint16(b[4:]) {
-			case unix.NLMSG_ERROR, unix.NLMSG_DONE:
-				if len(body) >= 4 {
-					if code := int32(native.Uint32(body)); code != 0 {
-						return unix.Errno(-code)
-					}
-				}
-				return nil
-			}
-			if each != nil {
-				each(body)
-			}
-			if flags&(unix.NLM_F_DUMP|unix.NLM_F_ACK) == 0 {
-				return nil
-			}
-			b = b[min((size+3)&^3, len(b)):]
-		}
-	}
+	c, err := netlink.Open(0)
+	return &socket{c}, err
 }
 
 // link is a struct ifinfomsg.
@@ -148,73 +93,60 @@ func link(index int32, flags, change uint32) []byte {
 	return b
 }
 
-func attribute(b []byte, kind uint16, value []byte) []byte {
-	b = native.AppendUint16(b, uint16(unix.SizeofRtAttr+len(value)))
-	b = native.AppendUint16(b, kind)
-	b = append(b, value...)
-	for len(b)%4 != 0 {
-		b = append(b, 0)
-	}
-	return b
-}
-
-func text(s string) []byte { return append([]byte(s), 0) }
-
 func (s *socket) index(name string) (index int32, err error) {
-	body := attribute(link(0, 0, 0), unix.IFLA_IFNAME, text(name))
-	err = s.request(unix.RTM_GETLINK, 0, body, func(b []byte) { index = int32(native.Uint32(b[4:])) })
-	return index, err
+	m := netlink.New(unix.RTM_GETLINK, 0, link(0, 0, 0)...)
+	m.AttrString(unix.IFLA_IFNAME, name)
+	bodies, _, err := s.Ask(m, unix.NLM_F_ACK)
+	if err == nil && (len(bodies) != 1 || len(bodies[0]) < unix.SizeofIfInfomsg) {
+		err = netlink.ErrBroken
+	}
+	if err != nil {
+		return 0, err
+	}
+	return int32(native.Uint32(bodies[0][4:])), nil
 }
 
 func (s *socket) set(index int32, change, flags uint32) error {
-	return s.request(unix.RTM_NEWLINK, unix.NLM_F_ACK, link(index, flags, change), nil)
+	return s.Do(netlink.New(unix.RTM_NEWLINK, 0, link(index, flags, change)...))
 }
 
 func (s *socket) move(index int32, namespace int, name string) error {
-	body := attribute(link(index, 0, 0), unix.IFLA_NET_NS_FD, native.AppendUint32(nil, uint32(namespace)))
-	return s.request(unix.RTM_NEWLINK, unix.NLM_F_ACK, attribute(body, unix.IFLA_IFNAME, text(name)), nil)
+	m := netlink.New(unix.RTM_NEWLINK, 0, link(index, 0, 0)...)
+	m.Attr32(unix.IFLA_NET_NS_FD, uint32(namespace))
+	m.AttrString(unix.IFLA_IFNAME, name)
+	return s.Do(m)
 }
 
-// address is one of a device's, as the kernel describes it.
-type address struct {
-	header [unix.SizeofIfAddrmsg]byte
-	attrs  []byte
-}
-
-// addresses are those of global scope that somebody has set: what the kernel or
-// a router gave comes again where the device is then.
-func (s *socket) addresses(index int32) (list []address, err error) {
-	err = s.request(unix.RTM_GETADDR, unix.NLM_F_DUMP, make([]byte, unix.SizeofIfAddrmsg), func(b []byte) {
+// addresses are those of global scope that somebody has set, as messages that set
+// them: what the kernel or a router gave comes again where the device is then.
+func (s *socket) addresses(index int32) (list []netlink.Message, err error) {
+	all, err := s.Dump(netlink.New(unix.RTM_GETADDR, 0, make([]byte, unix.SizeofIfAddrmsg)...))
+	for _, b := range all {
 		if len(b) < unix.SizeofIfAddrmsg || int32(native.Uint32(b[4:])) != index || b[3] != unix.RT_SCOPE_UNIVERSE || b[2]&unix.IFA_F_PERMANENT == 0 {
-			return
+			continue
 		}
-		var a address
-		copy(a.header[:], b)
-		for rest := b[unix.SizeofIfAddrmsg:]; len(rest) >= unix.SizeofRtAttr; {
-			n := int(native.Uint16(rest))
-			if n < unix.SizeofRtAttr || n > len(rest) {
-				break
-			}
-			switch kind := native.Uint16(rest[2:]); kind {
+		header := append([]byte(nil), b[:unix.SizeofIfAddrmsg]...)
+		header[2] = 0 // flags: the kernel finds its own
+		if header[0] == unix.AF_INET6 {
+			header[2] = unix.IFA_F_NODAD // it was unique before
+		}
+		m := netlink.New(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, header...)
+		netlink.Attributes(b[unix.SizeofIfAddrmsg:], func(kind uint16, value []byte) {
+			switch kind {
 			case unix.IFA_ADDRESS, unix.IFA_LOCAL, unix.IFA_BROADCAST:
-				a.attrs = attribute(a.attrs, kind, rest[unix.SizeofRtAttr:n])
+				m.Attr(kind, value)
 			}
-			rest = rest[min((n+3)&^3, len(rest)):]
-		}
-		list = append(list, a)
-	})
+		})
+		list = append(list, m)
+	}
 	return list, err
 }
 
-func (s *socket) add(index int32, a address) error {
-	native.PutUint32(a.header[4:], uint32(index))
-	a.header[2] = 0 // flags: the kernel finds its own
-	if a.header[0] == unix.AF_INET6 {
-		a.header[2] = unix.IFA_F_NODAD // it was unique before
+// add gives an address to the device that it had under another index.
+func (s *socket) add(index int32, m netlink.Message) error {
+	native.PutUint32(m[unix.SizeofNlMsghdr+4:], uint32(index))
+	if err := s.Do(m); !errors.Is(err, unix.EEXIST) {
+		return err
 	}
-	err := s.request(unix.RTM_NEWADDR, unix.NLM_F_ACK|unix.NLM_F_CREATE|unix.NLM_F_REPLACE, append(a.header[:], a.attrs...), nil)
-	if err == unix.EEXIST {
-		return nil
-	}
-	return err
+	return nil
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/netlink"
 )
 
 // carrierWait bounds the wait for the cards' links. QEMU's are always there, but
@@ -27,7 +29,7 @@ func Configure(list []Interface) error {
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	links, err := c.links()
 	if err != nil {
 		return err
@@ -45,19 +47,19 @@ func Configure(list []Interface) error {
 	// A route's source may be an address of another interface.
 	for n, i := range list {
 		for _, a := range i.Addresses {
-			if err := c.do(addressMessage(cards[n].index, a)); err != nil && !errors.Is(err, unix.EEXIST) {
+			if err := c.Do(addressMessage(cards[n].index, a)); err != nil && !errors.Is(err, unix.EEXIST) {
 				return fmt.Errorf("give interface %s address %v: %w", i.Name, a.Prefix, err)
 			}
 		}
 	}
 	for n, i := range list {
 		for _, r := range i.Routes {
-			if err := c.do(routeMessage(cards[n].index, r)); err != nil && !errors.Is(err, unix.EEXIST) {
+			if err := c.Do(routeMessage(cards[n].index, r)); err != nil && !errors.Is(err, unix.EEXIST) {
 				return fmt.Errorf("give interface %s a route to %v: %w", i.Name, r.Destination, err)
 			}
 		}
 		for _, b := range i.Neighbours {
-			if err := c.do(neighbourMessage(cards[n].index, b)); err != nil {
+			if err := c.Do(neighbourMessage(cards[n].index, b)); err != nil {
 				return fmt.Errorf("give interface %s neighbour %v: %w", i.Name, b.IP, err)
 			}
 		}
@@ -130,12 +132,12 @@ func (c *conn) rename(list []Interface, cards, links []link) error {
 func (c *conn) name(l link, to string) error {
 	var err error
 	if l.flags&unix.IFF_UP != 0 {
-		err = c.do(linkMessage(l.index, 0, unix.IFF_UP))
+		err = c.Do(linkMessage(l.index, 0, unix.IFF_UP))
 	}
 	if err == nil {
 		m := linkMessage(l.index, 0, 0)
-		m.attrString(unix.IFLA_IFNAME, to)
-		err = c.do(m)
+		m.AttrString(unix.IFLA_IFNAME, to)
+		err = c.Do(m)
 	}
 	if err != nil {
 		return fmt.Errorf("rename interface %s to %s: %w", l.name, to, err)
@@ -151,14 +153,14 @@ func (c *conn) bringUp(list []Interface, cards []link) error {
 	if err != nil {
 		return err
 	}
-	defer events.close()
+	defer events.Close()
 	for n, i := range list {
 		m := linkMessage(cards[n].index, unix.IFF_UP, unix.IFF_UP)
-		m.attr32(unix.IFLA_MTU, uint32(i.MTU))
+		m.Attr32(unix.IFLA_MTU, uint32(i.MTU))
 		if !bytes.Equal(cards[n].mac, i.MAC) { // not every device can have another
-			m.attr(unix.IFLA_ADDRESS, i.MAC)
+			m.Attr(unix.IFLA_ADDRESS, i.MAC)
 		}
-		if err := c.do(m); err != nil {
+		if err := c.Do(m); err != nil {
 			return fmt.Errorf("bring up interface %s with hardware address %v and an MTU of %d: %w", i.Name, i.MAC, i.MTU, err)
 		}
 	}
@@ -171,12 +173,11 @@ func (c *conn) bringUp(list []Interface, cards []link) error {
 		if left <= 0 || carrying(links, cards) {
 			return nil
 		}
-		limit := unix.NsecToTimeval(max(left, time.Millisecond).Nanoseconds()) // 0 would be for ever
-		if err := unix.SetsockoptTimeval(events.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit); err != nil {
+		if err := events.Patience(max(left, time.Millisecond)); err != nil { // 0 would be for ever
 			return fmt.Errorf("wait for the carrier of %s: %w", list[0].Name, err)
 		}
 		// Too many events for the buffer are as good as one.
-		if _, err := events.receive(); err != nil && err != unix.EAGAIN && err != unix.ENOBUFS && !errors.Is(err, errBroken) {
+		if _, err := events.Receive(); err != nil && err != unix.EAGAIN && err != unix.ENOBUFS && !errors.Is(err, netlink.ErrBroken) {
 			return fmt.Errorf("wait for the carrier of %s: %w", list[0].Name, err)
 		}
 	}
@@ -202,7 +203,7 @@ func family(ip IP) byte {
 	return unix.AF_INET6
 }
 
-func addressMessage(index int, a Address) message {
+func addressMessage(index int, a Address) netlink.Message {
 	// Nobody else can have the address: it is the namespace's. Without IFA_F_NODAD
 	// one of IPv6 could not be used for the first second.
 	flags := uint32(unix.IFA_F_NODAD | unix.IFA_F_PERMANENT)
@@ -210,57 +211,57 @@ func addressMessage(index int, a Address) message {
 		flags |= unix.IFA_F_NOPREFIXROUTE
 	}
 	fixed := native.AppendUint32([]byte{family(a.IP), byte(a.Bits), 0, a.Scope}, uint32(index))
-	m := newMessage(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fixed...)
-	m.attr(unix.IFA_LOCAL, a.IP)
+	m := netlink.New(unix.RTM_NEWADDR, unix.NLM_F_CREATE|unix.NLM_F_EXCL, fixed...)
+	m.Attr(unix.IFA_LOCAL, a.IP)
 	far := a.IP
 	if a.Peer != nil {
 		far = a.Peer
 	}
-	m.attr(unix.IFA_ADDRESS, far)
-	m.attr32(unix.IFA_FLAGS, flags)
+	m.Attr(unix.IFA_ADDRESS, far)
+	m.Attr32(unix.IFA_FLAGS, flags)
 	if a.Broadcast != nil {
-		m.attr(unix.IFA_BROADCAST, a.Broadcast)
+		m.Attr(unix.IFA_BROADCAST, a.Broadcast)
 	}
 	return m
 }
 
-func routeMessage(index int, r Route) message {
+func routeMessage(index int, r Route) netlink.Message {
 	fixed := []byte{family(r.Destination.IP), byte(r.Destination.Bits), 0, 0, unix.RT_TABLE_MAIN, r.Protocol, r.Scope, unix.RTN_UNICAST}
 	flags := uint32(0)
 	if r.Onlink {
 		flags = unix.RTNH_F_ONLINK
 	}
 	// Routes that differ in nothing but their gateway may stand side by side.
-	m := newMessage(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, native.AppendUint32(fixed, flags)...)
-	m.attr32(unix.RTA_OIF, uint32(index))
+	m := netlink.New(unix.RTM_NEWROUTE, unix.NLM_F_CREATE|unix.NLM_F_APPEND, native.AppendUint32(fixed, flags)...)
+	m.Attr32(unix.RTA_OIF, uint32(index))
 	if r.Destination.Bits > 0 {
-		m.attr(unix.RTA_DST, r.Destination.IP)
+		m.Attr(unix.RTA_DST, r.Destination.IP)
 	}
 	switch {
 	case r.Gateway == nil:
 	case len(r.Gateway) == len(r.Destination.IP):
-		m.attr(unix.RTA_GATEWAY, r.Gateway)
+		m.Attr(unix.RTA_GATEWAY, r.Gateway)
 	default:
-		m.attr(unix.RTA_VIA, append(native.AppendUint16(nil, uint16(family(r.Gateway))), r.Gateway...))
+		m.Attr(unix.RTA_VIA, append(native.AppendUint16(nil, uint16(family(r.Gateway))), r.Gateway...))
 	}
 	if r.Source != nil {
-		m.attr(unix.RTA_PREFSRC, r.Source)
+		m.Attr(unix.RTA_PREFSRC, r.Source)
 	}
 	if r.Metric != 0 {
-		m.attr32(unix.RTA_PRIORITY, r.Metric)
+		m.Attr32(unix.RTA_PRIORITY, r.Metric)
 	}
 	if r.MTU != 0 {
-		m.nest(unix.RTA_METRICS, func() { m.attr32(unix.RTAX_MTU, r.MTU) })
+		m.Nest(unix.RTA_METRICS, func() { m.Attr32(unix.RTAX_MTU, r.MTU) })
 	}
 	return m
 }
 
-func neighbourMessage(index int, n Neighbour) message {
+func neighbourMessage(index int, n Neighbour) netlink.Message {
 	fixed := []byte{family(n.IP), 0, 0, 0}
 	fixed = native.AppendUint32(fixed, uint32(index))
 	fixed = native.AppendUint16(fixed, unix.NUD_PERMANENT)
-	m := newMessage(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, append(fixed, 0, 0)...)
-	m.attr(unix.NDA_DST, n.IP)
-	m.attr(unix.NDA_LLADDR, n.MAC)
+	m := netlink.New(unix.RTM_NEWNEIGH, unix.NLM_F_CREATE|unix.NLM_F_REPLACE, append(fixed, 0, 0)...)
+	m.Attr(unix.NDA_DST, n.IP)
+	m.Attr(unix.NDA_LLADDR, n.MAC)
 	return m
 }

@@ -6,6 +6,8 @@ import (
 	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/netlink"
 )
 
 // tapPrefix and the number of the network card name our taps.
@@ -66,7 +68,7 @@ func Join(i Interface, n int) (err error) {
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	outside, err := c.find(i.Name)
 	if err != nil {
 		return err
@@ -83,10 +85,10 @@ func Join(i Interface, n int) (err error) {
 	// The tap must not speak for itself: an address of IPv6 would make the
 	// namespace's kernel solicit routers and neighbours in the VM.
 	quiet := linkMessage(tap.index, 0, 0)
-	quiet.nest(unix.IFLA_AF_SPEC, func() {
-		quiet.nest(unix.AF_INET6, func() { quiet.attr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{in6AddrGenModeNone}) })
+	quiet.Nest(unix.IFLA_AF_SPEC, func() {
+		quiet.Nest(unix.AF_INET6, func() { quiet.Attr(unix.IFLA_INET6_ADDR_GEN_MODE, []byte{in6AddrGenModeNone}) })
 	})
-	if err := c.do(quiet); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // no IPv6, no addresses
+	if err := c.Do(quiet); err != nil && !errors.Is(err, unix.EAFNOSUPPORT) { // no IPv6, no addresses
 		return fmt.Errorf("turn its addresses off: %w", err)
 	}
 	if err := c.disconnect(outside.index); err != nil {
@@ -99,8 +101,8 @@ func Join(i Interface, n int) (err error) {
 		return err
 	}
 	up := linkMessage(tap.index, unix.IFF_UP, unix.IFF_UP)
-	up.attr32(unix.IFLA_MTU, uint32(i.MTU))
-	if err := c.do(up); err != nil {
+	up.Attr32(unix.IFLA_MTU, uint32(i.MTU))
+	if err := c.Do(up); err != nil {
 		_ = c.disconnect(outside.index)
 		return fmt.Errorf("bring it up: %w", err)
 	}
@@ -120,7 +122,7 @@ func Disconnect(i Interface) error {
 	if err != nil {
 		return err
 	}
-	defer c.close()
+	defer c.Close()
 	outside, err := c.find(i.Name)
 	if err == nil {
 		err = c.disconnect(outside.index)
@@ -160,12 +162,12 @@ const (
 // protocol is ETH_P_ALL in the order of the network.
 var protocol = uint32(native.Uint16([]byte{unix.ETH_P_ALL >> 8, unix.ETH_P_ALL & 0xff}))
 
-func tcMessage(typ, flags uint16, index int, handle, parent, info uint32) message {
+func tcMessage(typ, flags uint16, index int, handle, parent, info uint32) netlink.Message {
 	b := make([]byte, 4, tcMessageSize)
 	for _, v := range []uint32{uint32(index), handle, parent, info} {
 		b = native.AppendUint32(b, v)
 	}
-	return newMessage(typ, flags, b...)
+	return netlink.New(typ, flags, b...)
 }
 
 // redirect makes all that arrives at device from leave by device to.
@@ -173,33 +175,33 @@ func (c *conn) redirect(from, to int) error {
 	const once = unix.NLM_F_CREATE | unix.NLM_F_EXCL
 	pref := uint32(prefOwnQdisc)
 	qdisc := tcMessage(unix.RTM_NEWQDISC, once, from, tcHandle, tcIngress, 0)
-	qdisc.attrString(unix.TCA_KIND, "ingress")
-	switch err := c.do(qdisc); {
+	qdisc.AttrString(unix.TCA_KIND, "ingress")
+	switch err := c.Do(qdisc); {
 	case errors.Is(err, unix.EEXIST):
 		pref = prefTheirQdisc
 	case err != nil:
 		return fmt.Errorf("make the ingress qdisc: %w", err)
 	}
 	filter := tcMessage(unix.RTM_NEWTFILTER, once, from, 0, tcFilters, pref<<16|protocol)
-	filter.attrString(unix.TCA_KIND, "u32")
-	filter.nest(unix.TCA_OPTIONS, func() {
+	filter.AttrString(unix.TCA_KIND, "u32")
+	filter.Nest(unix.TCA_OPTIONS, func() {
 		// struct tc_u32_sel. It has no keys: one is compared only with a frame
 		// that is long enough for it, and a shorter one would slip by.
-		filter.attr(tcaU32Sel, append([]byte{tcU32Terminal}, make([]byte, 15)...))
-		filter.nest(tcaU32Act, func() {
-			filter.nest(1, func() { // the first action
-				filter.attrString(tcaActKind, "mirred")
-				filter.nest(tcaActOptions, func() {
+		filter.Attr(tcaU32Sel, append([]byte{tcU32Terminal}, make([]byte, 15)...))
+		filter.Nest(tcaU32Act, func() {
+			filter.Nest(1, func() { // the first action
+				filter.AttrString(tcaActKind, "mirred")
+				filter.Nest(tcaActOptions, func() {
 					var parms []byte // struct tc_mirred
 					for _, v := range []uint32{0, 0, tcActStolen, 0, 0, tcaEgressRedir, uint32(to)} {
 						parms = native.AppendUint32(parms, v)
 					}
-					filter.attr(tcaMirredParms, parms)
+					filter.Attr(tcaMirredParms, parms)
 				})
 			})
 		})
 	})
-	if err := c.do(filter); err != nil {
+	if err := c.Do(filter); err != nil {
 		if pref == prefOwnQdisc {
 			_ = c.deleteQdisc(from)
 		}
@@ -223,8 +225,8 @@ func (c *conn) disconnect(index int) error {
 		}
 		own = own || pref == prefOwnQdisc
 		m := tcMessage(unix.RTM_DELTFILTER, 0, index, 0, tcFilters, pref<<16|protocol)
-		m.attrString(unix.TCA_KIND, "u32")
-		if err := c.do(m); err != nil && !errors.Is(err, unix.ENOENT) {
+		m.AttrString(unix.TCA_KIND, "u32")
+		if err := c.Do(m); err != nil && !errors.Is(err, unix.ENOENT) {
 			return fmt.Errorf("remove the filter: %w", err)
 		}
 	}
@@ -236,7 +238,7 @@ func (c *conn) disconnect(index int) error {
 
 func (c *conn) deleteQdisc(index int) error {
 	m := tcMessage(unix.RTM_DELQDISC, 0, index, tcHandle, tcIngress, 0)
-	if err := c.do(m); err != nil && !errors.Is(err, unix.ENOENT) {
+	if err := c.Do(m); err != nil && !errors.Is(err, unix.ENOENT) {
 		return fmt.Errorf("remove the ingress qdisc: %w", err)
 	}
 	return nil
@@ -245,7 +247,7 @@ func (c *conn) deleteQdisc(index int) error {
 // filters returns the preferences of the filters at a device's ingress. Without
 // an ingress qdisc there are none.
 func (c *conn) filters(index int) ([]uint32, error) {
-	bodies, err := c.dump(tcMessage(unix.RTM_GETTFILTER, 0, index, 0, tcFilters, 0))
+	bodies, err := c.Dump(tcMessage(unix.RTM_GETTFILTER, 0, index, 0, tcFilters, 0))
 	if err != nil {
 		return nil, fmt.Errorf("list the filters: %w", err)
 	}

@@ -154,7 +154,7 @@ func index(t *testing.T, n namespace, name string) int {
 		if err != nil {
 			return err
 		}
-		defer c.close()
+		defer c.Close()
 		l, err = c.find(name)
 		return err
 	})

@@ -1,10 +1,24 @@
 package network
 
 import (
+	"encoding/binary"
 	"fmt"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/netlink"
 )
+
+// conn asks in the network namespace of the thread that opened it.
+type conn struct{ *netlink.Conn }
+
+// open opens a conn that also hears of groups, RTMGRP_*.
+func open(groups uint32) (*conn, error) {
+	c, err := netlink.Open(groups)
+	return &conn{c}, err
+}
+
+var native = binary.NativeEndian
 
 // link is what there is to know of a network device.
 type link struct {
@@ -20,7 +34,7 @@ type link struct {
 
 // links are all devices of the namespace, in the order of their numbers.
 func (c *conn) links() ([]link, error) {
-	bodies, err := c.dump(newMessage(unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg)...))
+	bodies, err := c.Dump(netlink.New(unix.RTM_GETLINK, 0, make([]byte, unix.SizeofIfInfomsg)...))
 	if err != nil {
 		return nil, fmt.Errorf("list the network interfaces: %w", err)
 	}
@@ -43,20 +57,20 @@ func parseLink(b []byte) (l link, ok bool) {
 		return l, false
 	}
 	l = link{typ: native.Uint16(b[2:]), index: int(native.Uint32(b[4:])), flags: native.Uint32(b[8:])}
-	attributes(b[unix.SizeofIfInfomsg:], func(typ uint16, value []byte) {
+	netlink.Attributes(b[unix.SizeofIfInfomsg:], func(typ uint16, value []byte) {
 		switch typ {
 		case unix.IFLA_IFNAME:
-			l.name = text(value)
+			l.name = netlink.Text(value)
 		case unix.IFLA_ADDRESS:
 			l.mac = append(MAC(nil), value...)
 		case unix.IFLA_MTU:
-			l.mtu = int(number(value))
+			l.mtu = int(netlink.Number(value))
 		case unix.IFLA_MASTER:
-			l.master = number(value)
+			l.master = netlink.Number(value)
 		case unix.IFLA_LINKINFO:
-			attributes(value, func(typ uint16, value []byte) {
+			netlink.Attributes(value, func(typ uint16, value []byte) {
 				if typ == unix.IFLA_INFO_KIND {
-					l.kind = text(value)
+					l.kind = netlink.Text(value)
 				}
 			})
 		}
@@ -66,11 +80,11 @@ func parseLink(b []byte) (l link, ok bool) {
 
 // linkMessage begins a change of a device: of those flags that are in mask, and
 // of the attributes that follow.
-func linkMessage(index int, flags, mask uint32) message {
+func linkMessage(index int, flags, mask uint32) netlink.Message {
 	b := make([]byte, 4, unix.SizeofIfInfomsg)
 	b = native.AppendUint32(b, uint32(index))
 	b = native.AppendUint32(b, flags)
-	return newMessage(unix.RTM_NEWLINK, 0, native.AppendUint32(b, mask)...)
+	return netlink.New(unix.RTM_NEWLINK, 0, native.AppendUint32(b, mask)...)
 }
 
 // find returns the device of that name.

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/netlink"
 )
 
 // Scan returns the interfaces of the thread's network namespace that a utility VM
@@ -15,7 +17,7 @@ func Scan() ([]Interface, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer c.close()
+	defer c.Close()
 	links, err := c.links()
 	if err != nil {
 		return nil, err
@@ -31,7 +33,7 @@ func Scan() ([]Interface, error) {
 		{unix.RTM_GETROUTE, unix.SizeofRtMsg, "routes", s.route},
 		{unix.RTM_GETNEIGH, unix.SizeofNdMsg, "neighbours", s.neighbour},
 	} {
-		bodies, err := c.dump(newMessage(part.typ, 0, make([]byte, part.size)...))
+		bodies, err := c.Dump(netlink.New(part.typ, 0, make([]byte, part.size)...))
 		if err != nil {
 			return nil, fmt.Errorf("list the %s of the network namespace: %w", part.what, err)
 		}
@@ -147,7 +149,7 @@ func (s *scan) address(b []byte) error {
 	family, flags := b[0], uint32(b[2])
 	a := Address{Prefix: Prefix{Bits: int(b[1])}, Scope: b[3]}
 	var far IP
-	attributes(b[unix.SizeofIfAddrmsg:], func(typ uint16, value []byte) {
+	netlink.Attributes(b[unix.SizeofIfAddrmsg:], func(typ uint16, value []byte) {
 		switch typ {
 		case unix.IFA_LOCAL:
 			a.IP = slices.Clone(value)
@@ -156,7 +158,7 @@ func (s *scan) address(b []byte) error {
 		case unix.IFA_BROADCAST:
 			a.Broadcast = slices.Clone(value)
 		case unix.IFA_FLAGS:
-			flags = number(value)
+			flags = netlink.Number(value)
 		}
 	})
 	switch family {
@@ -194,12 +196,12 @@ func (s *scan) route(b []byte) error {
 	case b[3] != 0:
 		unable = "is for a type of service"
 	}
-	attributes(b[unix.SizeofRtMsg:], func(typ uint16, value []byte) {
+	netlink.Attributes(b[unix.SizeofRtMsg:], func(typ uint16, value []byte) {
 		switch typ {
 		case unix.RTA_TABLE:
-			table = number(value)
+			table = netlink.Number(value)
 		case unix.RTA_OIF:
-			index = int(number(value))
+			index = int(netlink.Number(value))
 		case unix.RTA_DST:
 			r.Destination.IP = slices.Clone(value)
 		case unix.RTA_GATEWAY:
@@ -209,11 +211,11 @@ func (s *scan) route(b []byte) error {
 		case unix.RTA_PREFSRC:
 			r.Source = slices.Clone(value)
 		case unix.RTA_PRIORITY:
-			r.Metric = number(value)
+			r.Metric = netlink.Number(value)
 		case unix.RTA_METRICS:
-			attributes(value, func(typ uint16, value []byte) {
+			netlink.Attributes(value, func(typ uint16, value []byte) {
 				if typ == unix.RTAX_MTU {
-					r.MTU = number(value)
+					r.MTU = netlink.Number(value)
 				}
 			})
 		case unix.RTA_MULTIPATH:
@@ -247,7 +249,7 @@ func (s *scan) neighbour(b []byte) error {
 		return nil
 	}
 	var n Neighbour
-	attributes(b[unix.SizeofNdMsg:], func(typ uint16, value []byte) {
+	netlink.Attributes(b[unix.SizeofNdMsg:], func(typ uint16, value []byte) {
 		switch typ {
 		case unix.NDA_DST:
 			n.IP = slices.Clone(value)

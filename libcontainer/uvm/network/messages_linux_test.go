@@ -2,15 +2,16 @@ package network
 
 import (
 	"errors"
-	"slices"
 	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/netlink"
 )
 
 // messages makes all that Configure would send for i.
-func messages(i Interface) (all []message) {
+func messages(i Interface) (all []netlink.Message) {
 	for _, a := range i.Addresses {
 		all = append(all, addressMessage(2, a))
 	}
@@ -28,21 +29,6 @@ func TestMessages(t *testing.T) {
 		if len(m)%4 != 0 {
 			t.Errorf("%x has %d bytes", []byte(m), len(m))
 		}
-	}
-	m := newMessage(1, 0, 1, 2, 3)
-	m.attr(5, []byte{9})
-	m.nest(6, func() { m.attrString(7, "abc"); m.attr32(8, 4) })
-	var seen []string
-	attributes(m[20:], func(typ uint16, value []byte) {
-		seen = append(seen, string(rune('0'+typ)))
-		if typ == 6 {
-			attributes(value, func(typ uint16, value []byte) {
-				seen = append(seen, string(rune('0'+typ))+text(value))
-			})
-		}
-	})
-	if want := []string{"5", "6", "7abc", "8\x04"}; !slices.Equal(seen, want) {
-		t.Errorf("got %q, want %q", seen, want)
 	}
 }
 
@@ -103,9 +89,6 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Fuzz(func(_ *testing.T, b []byte) {
 		parseLink(b)
-		attributes(b, func(uint16, []byte) {})
-		_ = failure(unix.NLMSG_ERROR, unix.NLM_F_ACK_TLVS, b)
-		_ = failure(unix.NLMSG_DONE, unix.NLM_F_ACK_TLVS, b)
 		s := scan{addresses: map[int][]Address{}, routes: map[int][]Route{}, neighbours: map[int][]Neighbour{}}
 		if len(b) >= unix.SizeofRtMsg { // the longest
 			_ = s.address(b)

@@ -1,57 +1,58 @@
-package network
+package netlink
 
 import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
 
-// What rtnetlink(7) asks and answers is built and read here; nothing in this file
-// knows what a message is about.
-
 var native = binary.NativeEndian
 
-// message is a netlink message in the making.
-type message []byte
+// Message is a netlink message in the making.
+type Message []byte
 
-// newMessage begins a message with the fixed part of its type.
-func newMessage(typ, flags uint16, fixed ...byte) message {
-	m := append(make(message, 0, 256), make([]byte, unix.SizeofNlMsghdr)...)
+// New begins a message with the fixed part of its type.
+func New(typ, flags uint16, fixed ...byte) Message {
+	m := append(make(Message, 0, 256), make([]byte, unix.SizeofNlMsghdr)...)
 	native.PutUint16(m[4:], typ)
 	native.PutUint16(m[6:], flags|unix.NLM_F_REQUEST)
 	return append(m, fixed...).padded()
 }
 
-func (m message) padded() message {
+func (m Message) padded() Message {
 	for len(m)%unix.NLMSG_ALIGNTO != 0 {
 		m = append(m, 0)
 	}
 	return m
 }
 
-func (m *message) attr(typ uint16, value []byte) {
+// Attr adds an attribute.
+func (m *Message) Attr(typ uint16, value []byte) {
 	*m = native.AppendUint16(*m, uint16(unix.SizeofRtAttr+len(value)))
 	*m = native.AppendUint16(*m, typ)
 	*m = append(*m, value...).padded()
 }
 
-func (m *message) attr32(typ uint16, value uint32) { m.attr(typ, native.AppendUint32(nil, value)) }
+// Attr32 adds an attribute of 32 bits.
+func (m *Message) Attr32(typ uint16, value uint32) { m.Attr(typ, native.AppendUint32(nil, value)) }
 
-func (m *message) attrString(typ uint16, s string) { m.attr(typ, append([]byte(s), 0)) }
+// AttrString adds a string, with its end.
+func (m *Message) AttrString(typ uint16, s string) { m.Attr(typ, append([]byte(s), 0)) }
 
-// nest puts what inner adds into an attribute.
-func (m *message) nest(typ uint16, inner func()) {
+// Nest puts what inner adds into an attribute.
+func (m *Message) Nest(typ uint16, inner func()) {
 	at := len(*m)
-	m.attr(typ|unix.NLA_F_NESTED, nil)
+	m.Attr(typ|unix.NLA_F_NESTED, nil)
 	inner()
 	native.PutUint16((*m)[at:], uint16(len(*m)-at))
 }
 
-// attributes calls each with the attributes in b, and ignores a broken rest: the
+// Attributes calls each with the attributes in b, and ignores a broken rest: the
 // kernel writes none.
-func attributes(b []byte, each func(typ uint16, value []byte)) {
+func Attributes(b []byte, each func(typ uint16, value []byte)) {
 	for len(b) >= unix.SizeofRtAttr {
 		n := int(native.Uint16(b))
 		if n < unix.SizeofRtAttr || n > len(b) {
@@ -64,17 +65,17 @@ func attributes(b []byte, each func(typ uint16, value []byte)) {
 
 func aligned(n int) int { return (n + unix.NLMSG_ALIGNTO - 1) &^ (unix.NLMSG_ALIGNTO - 1) }
 
-// number is an attribute's value as u32, 0 if it is shorter.
-func number(b []byte) uint32 {
+// Number is an attribute's value as u32, 0 if it is shorter.
+func Number(b []byte) uint32 {
 	if len(b) < 4 {
 		return 0
 	}
 	return native.Uint32(b)
 }
 
-// conn is a socket of rtnetlink, in the network namespace of the thread that
+// Conn is a socket of rtnetlink, in the network namespace of the thread that
 // opened it.
-type conn struct {
+type Conn struct {
 	fd  int
 	seq uint32
 	buf []byte
@@ -83,8 +84,8 @@ type conn struct {
 // answerWait bounds the wait for the kernel, which answers while it is asked.
 const answerWait = 10 // seconds
 
-// open opens a conn that also hears of groups, RTMGRP_*.
-func open(groups uint32) (*conn, error) {
+// Open opens a Conn that also hears of groups, RTMGRP_*.
+func Open(groups uint32) (*Conn, error) {
 	fd, err := unix.Socket(unix.AF_NETLINK, unix.SOCK_RAW|unix.SOCK_CLOEXEC, unix.NETLINK_ROUTE)
 	if err != nil {
 		return nil, fmt.Errorf("open a netlink socket: %w", err)
@@ -100,24 +101,31 @@ func open(groups uint32) (*conn, error) {
 		return nil, fmt.Errorf("set up a netlink socket: %w", err)
 	}
 	// The kernel fills up to 32 KiB with a dump; one entry may be longer.
-	return &conn{fd: fd, buf: make([]byte, 64<<10)}, nil
+	return &Conn{fd: fd, buf: make([]byte, 64<<10)}, nil
 }
 
-func (c *conn) close() { unix.Close(c.fd) }
+// Close closes the socket.
+func (c *Conn) Close() { unix.Close(c.fd) }
 
-// do has the kernel do what m asks for.
-func (c *conn) do(m message) error {
-	_, _, err := c.ask(m, unix.NLM_F_ACK)
+// Patience bounds how long Receive waits, instead of 10 seconds.
+func (c *Conn) Patience(most time.Duration) error {
+	limit := unix.NsecToTimeval(int64(most))
+	return unix.SetsockoptTimeval(c.fd, unix.SOL_SOCKET, unix.SO_RCVTIMEO, &limit)
+}
+
+// Do has the kernel do what m asks for.
+func (c *Conn) Do(m Message) error {
+	_, _, err := c.Ask(m, unix.NLM_F_ACK)
 	return err
 }
 
 // dumpTries is how often a list is asked for that changes while it is read.
 const dumpTries = 10
 
-// dump returns the bodies of all that m asks for.
-func (c *conn) dump(m message) ([][]byte, error) {
+// Dump returns the bodies of all that m asks for.
+func (c *Conn) Dump(m Message) ([][]byte, error) {
 	for range dumpTries {
-		bodies, whole, err := c.ask(m, unix.NLM_F_DUMP)
+		bodies, whole, err := c.Ask(m, unix.NLM_F_DUMP)
 		if err != nil || whole {
 			return bodies, err
 		}
@@ -125,9 +133,9 @@ func (c *conn) dump(m message) ([][]byte, error) {
 	return nil, fmt.Errorf("it changed %d times while it was read", dumpTries)
 }
 
-// ask sends m and reads the answer to its end. It is not whole when things
+// Ask sends m and reads the answer to its end. It is not whole when things
 // changed meanwhile.
-func (c *conn) ask(m message, flags uint16) (bodies [][]byte, whole bool, err error) {
+func (c *Conn) Ask(m Message, flags uint16) (bodies [][]byte, whole bool, err error) {
 	c.seq++
 	native.PutUint32(m, uint32(len(m)))
 	native.PutUint16(m[6:], native.Uint16(m[6:])|flags)
@@ -137,14 +145,14 @@ func (c *conn) ask(m message, flags uint16) (bodies [][]byte, whole bool, err er
 	}
 	whole = true
 	for {
-		b, err := c.receive()
+		b, err := c.Receive()
 		if err != nil {
 			return nil, false, err
 		}
 		for len(b) >= unix.SizeofNlMsghdr {
 			n := int(native.Uint32(b))
 			if n < unix.SizeofNlMsghdr || n > len(b) {
-				return nil, false, errBroken
+				return nil, false, ErrBroken
 			}
 			typ, flags, seq, body := native.Uint16(b[4:]), native.Uint16(b[6:]), native.Uint32(b[8:]), b[unix.SizeofNlMsghdr:n]
 			b = b[min(aligned(n), len(b)):]
@@ -164,10 +172,11 @@ func (c *conn) ask(m message, flags uint16) (bodies [][]byte, whole bool, err er
 	}
 }
 
-var errBroken = errors.New("the kernel's answer is cut off")
+// ErrBroken is the error of an answer that cannot be read.
+var ErrBroken = errors.New("the kernel's answer is cut off")
 
-// receive returns what the kernel sends next, in the conn's buffer.
-func (c *conn) receive() ([]byte, error) {
+// Receive returns what the kernel sends next, in the Conn's buffer.
+func (c *Conn) Receive() ([]byte, error) {
 	for {
 		n, _, flags, from, err := unix.Recvmsg(c.fd, c.buf, nil, 0)
 		switch {
@@ -176,7 +185,7 @@ func (c *conn) receive() ([]byte, error) {
 		case err != nil:
 			return nil, err
 		case flags&unix.MSG_TRUNC != 0:
-			return nil, errBroken
+			return nil, ErrBroken
 		}
 		if sender, ok := from.(*unix.SockaddrNetlink); ok && sender.Pid == 0 {
 			return c.buf[:n], nil
@@ -206,16 +215,16 @@ func failure(typ, flags uint16, body []byte) error {
 		}
 		rest = rest[min(max(skip, 0), len(rest)):]
 	}
-	attributes(rest, func(typ uint16, value []byte) {
+	Attributes(rest, func(typ uint16, value []byte) {
 		if typ == unix.NLMSGERR_ATTR_MSG {
-			err = fmt.Errorf("%w (%s)", err, text(value))
+			err = fmt.Errorf("%w (%s)", err, Text(value))
 		}
 	})
 	return err
 }
 
-// text is a string of the kernel's without its end.
-func text(b []byte) string {
+// Text is a string of the kernel's without its end.
+func Text(b []byte) string {
 	for i, c := range b {
 		if c == 0 {
 			return string(b[:i])
