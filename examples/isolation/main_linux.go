@@ -152,7 +152,7 @@ func (e *experiment) table() error {
 		}
 		row(mark, l.what, l.cells[silo], l.cells[vm])
 	}
-	if bad > 0 {
+	if bad > 0 || len(e.lines) == 0 {
 		return fmt.Errorf("%d of %d lines are not as they should be", bad, len(e.lines))
 	}
 	return nil

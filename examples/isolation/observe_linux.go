@@ -34,6 +34,9 @@ const (
 func (e *experiment) observe(ctx context.Context, kind int) error {
 	p := &pair{experiment: e, kind: kind, shared: filepath.Join(e.work, "shared-"+strconv.Itoa(kind))}
 	say("%s: two containers of one bundle run `ping -n 1000 localhost` (Wine's ping has no -t).", kinds[kind])
+	if kind == silo {
+		say("The first container of all with this Wine makes a template of drive C:, some seconds, once.")
+	}
 	say("The first asks for nothing. The second has a folder, a file and a network of the host's.")
 	if err := p.start(ctx); err != nil {
 		return err

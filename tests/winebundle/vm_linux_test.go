@@ -26,6 +26,7 @@ func TestIsolatedInVM(t *testing.T) {
 	plain, asking := newRig(t, `C:\probe.exe`, "wait"), newRig(t, `C:\probe.exe`, "wait")
 	image := boot.Build(t).Image
 	plain.hyperv(image)
+	plain.spec.Process.Args = append(plain.spec.Process.Args, plain.id)
 	plain.spec.Annotations = map[string]string{podRole: "sandbox", podID: plain.id}
 	asking.hyperv(image)
 	shared := filepath.Join(asking.dir, "shared")
@@ -64,14 +65,15 @@ func TestIsolatedInVM(t *testing.T) {
 		}
 	})
 	t.Run("processes are none of the host's", func(t *testing.T) {
-		out, err := exec.CommandContext(t.Context(), "ps", "-e", "-o", "args=").Output()
-		if err != nil || !strings.Contains(string(out), "qemu-system") {
-			t.Errorf("ps: %v, and no QEMU in %s", err, out)
+		control := newRig(plain.T, `C:\probe.exe`, "wait")
+		control.spec.Process.Args = append(control.spec.Process.Args, control.id)
+		control.live("ready\n")
+		out, err := exec.CommandContext(t.Context(), "ps", "-e", "-ww", "-o", "args=").Output()
+		if err != nil || !strings.Contains(string(out), `probe.exe wait `+control.id+"\n") {
+			t.Errorf("ps: %v, and no program of a silo in %s", err, out)
 		}
-		for line := range strings.Lines(string(out)) {
-			if strings.HasPrefix(line, `C:\probe.exe wait`) {
-				t.Errorf("on the host there is %q", line)
-			}
+		if strings.Contains(string(out), `probe.exe wait `+plain.id+"\n") {
+			t.Errorf("on the host there is the VM's program: %s", out)
 		}
 	})
 	t.Run("registry", func(t *testing.T) {
