@@ -20,7 +20,10 @@ LINT := $(GO) run github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 # What benchmarks and the conformance table need, of all that tests/setup.sh installs.
 PEERS := runc crun busybox-static procps
 
-.PHONY: all build uvm uvm-kernel wine windows demo test check lint conformance bench cross fuzz fmt setup clean help
+# What the Isolation Modes experiment needs.
+DEMO := qemu-system-x86 iproute2 procps wine wine64 gcc-mingw-w64-x86-64-win32
+
+.PHONY: all build uvm uvm-kernel wine windows demo tour examples test check lint conformance bench cross fuzz fmt setup clean help
 
 all: build
 
@@ -44,8 +47,16 @@ windows: ## bin/windows-amd64/wrun.exe, and for arm64; their resources are in th
 		GOOS=windows GOARCH=$$arch $(BUILD) -o bin/windows-$$arch/ .; \
 	done
 
-demo: build ## a container's life, call by call, checked (root)
+demo: ## one Windows bundle in a silo and in a utility VM: what is isolated and what pierces, in a table (root)
+	sh tests/setup.sh $(DEMO)
+	$(MAKE) uvm wine
+	unshare --mount --propagation shared $(GO) run ./examples/isolation
+
+tour: build ## a Linux container's life, call by call, checked (root)
 	examples/demo.sh
+
+examples: ## the bundles of examples/windows, in bin/examples
+	examples/windows/make-bundles.sh bin/examples
 
 setup: ## the Debian packages that tests compare wrun with, Wine to run wrun.exe (root)
 	sh tests/setup.sh

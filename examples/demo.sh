@@ -1,7 +1,7 @@
 #!/bin/sh
 # Shows wrun at work: one `wrun run`, then the life of a container call by
 # call, each printed with its output and exit code. Fails at the first call
-# that does not do what its line says. `make demo` builds wrun and calls this.
+# that does not do what its line says. `make tour` builds wrun and calls this.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)

@@ -226,7 +226,7 @@ func (b *birth) mount(context.Context) error {
 		return overlayHint(fmt.Errorf("mount drive C: at %s: %w", driveDir, err))
 	}
 	b.site.Mounted = dir
-	return nil
+	return visible(dir, b.config.Spec)
 }
 
 // delegate has the inner host make the container.

@@ -267,7 +267,9 @@ func (s *system) Close(ctx context.Context) error {
 				return fmt.Errorf("unmount drive C: at %s: %w", dir, err)
 			}
 		}
-		if err := os.Remove(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		// Nothing is mounted there any more. What a VM that could not see the mount wrote
+		// would lie in it.
+		if err := os.RemoveAll(dir); err != nil {
 			return err
 		}
 	}

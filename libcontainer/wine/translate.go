@@ -82,6 +82,9 @@ func Translate(s *specs.Spec, w *Wants, site *Site) (*specs.Spec, []string, erro
 	if l.Linux.Resources, warnings, err = Resources(s.Windows.Resources, site.CPUs, site.Disk); err != nil {
 		return nil, nil, err
 	}
+	if w.Network == "" { // ping, without privileges; a namespace that is joined is its maker's
+		l.Linux.Sysctl = map[string]string{"net.ipv4.ping_group_range": strconv.Itoa(int(w.User.ID)) + " " + strconv.Itoa(int(w.User.ID))}
+	}
 	// None of the host's, whatever numbers a program may find.
 	l.Linux.Resources.Devices = []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}}
 	if s.Process != nil {

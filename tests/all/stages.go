@@ -55,7 +55,24 @@ func findStages(ctx context.Context) ([]stage, error) {
 		{name: "oci", what: "runtime-tools: tests of the harness, second opinion on bundles", dir: "tests/oci", tests: true, argv: append(slices.Clone(test), "./...")},
 		{name: "conformance", what: "runtime-tools' validation programs on wrun", dir: "tests/oci", skip: notRoot,
 			argv: []string{"go", "run", "./conformance", "-sanity"}},
+		{name: "demo", what: "make demo: what is isolated and what pierces, in silos and utility VMs", skip: noDemo(notRoot),
+			argv: []string{"make", "-s", "demo"}},
 	}, nil
+}
+
+// noDemo is why the Isolation Modes experiment cannot run here: it wants what utility
+// VMs and Wine want.
+func noDemo(notRoot string) string {
+	switch why := rig.WhyNot(); {
+	case notRoot != "":
+		return notRoot
+	case why != "":
+		return why
+	}
+	if _, err := exec.LookPath("qemu-system-x86_64"); err != nil {
+		return "QEMU is missing: sh tests/setup.sh qemu-system-x86"
+	}
+	return ""
 }
 
 // withoutWine are all packages but those of the stage windows, which has two

@@ -387,8 +387,23 @@ func TestMany(t *testing.T) {
 		all.Go(func() { r.live("made\n") })
 	}
 	all.Wait()
+	var servers []int
+	for _, r := range rigs {
+		var state specs.State
+		r.must(json.Unmarshal([]byte(r.good("state", r.id)), &state))
+		own := slices.DeleteFunc(session(t, state.Pid), func(p process) bool { return !strings.HasPrefix(p.name, "wineserver") })
+		if len(own) != 1 || slices.Contains(servers, own[0].pid) {
+			t.Fatalf("wineservers of %s: %v; of the others: %v", r.id, own, servers)
+		}
+		servers = append(servers, own[0].pid)
+	}
 	for _, r := range rigs {
 		r.good("delete", "--force", r.id)
+	}
+	for _, pid := range servers {
+		if name, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid)); err == nil && strings.HasPrefix(string(name), "wineserver") {
+			t.Errorf("wineserver %d is left", pid)
+		}
 	}
 }
 

@@ -15,14 +15,17 @@
  *   event NAME           the same with an event
  *   section NAME         the same with shared memory
  *   listen PORT          binds it, prints "listening", answers each client "hello"
- *   connect PORT         connects and prints what it reads
+ *   connect PORT [IPV4]  connects, by default to itself, and prints what it reads
+ *   processes NAME       the number of processes that are called that
  *   talk PIPE TEXT       writes TEXT into \\.\pipe\PIPE and prints the answer
  *   open PATH ...        opens files for reading, for each: "open", or the error
  *   write PATH TEXT      writes a file
  *   console              columns and rows of its console
  */
 #include <winsock2.h>
+#include <ws2tcpip.h>
 #include <windows.h>
+#include <tlhelp32.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -62,12 +65,14 @@ static int object(HANDLE made)
 	return 0;
 }
 
-static SOCKET port(int listens, const WCHAR *number)
+static SOCKET port(int listens, const WCHAR *number, const WCHAR *address)
 {
 	struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons((u_short)_wtoi(number))};
 	SOCKET s = socket(AF_INET, SOCK_STREAM, 0);
 
 	at.sin_addr.s_addr = htonl(listens ? INADDR_ANY : INADDR_LOOPBACK);
+	if (address)
+		InetPtonW(AF_INET, address, &at.sin_addr);
 	if ((listens ? bind(s, (struct sockaddr *)&at, sizeof at) : connect(s, (struct sockaddr *)&at, sizeof at)) != 0)
 		return INVALID_SOCKET;
 	return s;
@@ -144,7 +149,7 @@ int wmain(int argc, WCHAR **argv)
 	} else if (!wcscmp(what, L"section")) {
 		return object(CreateFileMappingW(INVALID_HANDLE_VALUE, NULL, PAGE_READWRITE, 0, 4096, argv[2]));
 	} else if (!wcscmp(what, L"listen")) {
-		SOCKET s = port(1, argv[2]), client;
+		SOCKET s = port(1, argv[2], NULL), client;
 		if (s == INVALID_SOCKET || listen(s, 4))
 			return failed("listen");
 		say(L"listening");
@@ -153,13 +158,20 @@ int wmain(int argc, WCHAR **argv)
 			closesocket(client);
 		}
 	} else if (!wcscmp(what, L"connect")) {
-		SOCKET s = port(0, argv[2]);
+		SOCKET s = port(0, argv[2], argc > 3 ? argv[3] : NULL);
 		char in[100];
 		int n;
 		if (s == INVALID_SOCKET)
 			return failed("connect");
 		while ((n = recv(s, in, sizeof in, 0)) > 0)
 			fwrite(in, 1, n, stdout);
+	} else if (!wcscmp(what, L"processes")) {
+		HANDLE all = CreateToolhelp32Snapshot(TH32CS_SNAPPROCESS, 0);
+		PROCESSENTRY32W p = {.dwSize = sizeof p};
+		int n = 0;
+		for (BOOL more = Process32FirstW(all, &p); more; more = Process32NextW(all, &p))
+			n += !_wcsicmp(p.szExeFile, argv[2]);
+		printf("%d\n", n);
 	} else if (!wcscmp(what, L"talk")) {
 		return talk(argv[2], argv[3]);
 	} else if (!wcscmp(what, L"open")) {
