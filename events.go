@@ -92,10 +92,11 @@ func streamStats(ctx context.Context, rt *libcontainer.Runtime, id string, w io.
 			err = json.NewEncoder(w).Encode(event{Type: "oom", ID: id})
 		case err = <-ended:
 			ended = nil
+			if err == nil {
+				return nil // the container is no more, though its process may not be reaped yet
+			}
 			if errors.Is(err, libcontainer.ErrUnsupported) {
 				err = nil
-			} else if err == nil && gone(ctx, rt, id) {
-				return nil
 			}
 		case <-tick.C:
 			err = printStats(ctx, rt, id, w)

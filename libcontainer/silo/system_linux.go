@@ -14,6 +14,7 @@ import (
 
 	"wrun/libcontainer"
 	"wrun/libcontainer/procstat"
+	"wrun/libcontainer/silo/cgroup"
 )
 
 // closePatience bounds how long Close waits for killed processes to be gone. A
@@ -393,7 +394,11 @@ func (s *system) WatchOOM(ctx context.Context, oom func()) error {
 	if s.h.Group == nil {
 		return errNoGroup
 	}
-	return s.h.Group.WatchOOM(ctx, oom)
+	err := s.h.Group.WatchOOM(ctx, oom)
+	if errors.Is(err, cgroup.ErrNoMemory) {
+		return libcontainer.ErrUnsupported
+	}
+	return err
 }
 
 func (s *system) Stats(context.Context) (any, error) {

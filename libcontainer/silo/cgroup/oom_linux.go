@@ -2,12 +2,16 @@ package cgroup
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
 )
+
+// ErrNoMemory is the error of a group that nobody counts the memory of.
+var ErrNoMemory = errors.New("watch for lack of memory: the container is in no memory cgroup")
 
 // WatchOOM calls oom each time the kernel finds no memory for the group and
 // takes a process for it. It returns nil when the group is gone or ctx ends.
@@ -25,7 +29,7 @@ func (g *Group) WatchOOM(ctx context.Context, oom func()) error {
 	if d, ok := g.find(""); ok {
 		return watchV2(ctx, g.dir(d), wake, oom)
 	}
-	return fmt.Errorf("watch for lack of memory: the container is in no memory cgroup")
+	return ErrNoMemory
 }
 
 // one is what an eventfd counts up by.
