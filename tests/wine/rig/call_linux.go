@@ -193,8 +193,13 @@ func (r *Running) Wait() (Result, error) {
 // once.
 func withoutWine(text string) string {
 	var kept strings.Builder
+	ended := false // the counters' words, at whose end may be an empty line
 	for line := range strings.Lines(text) {
-		if !strings.HasPrefix(line, "wine client error:") && !strings.HasPrefix(line, "error: coverage ") {
+		switch coverage := strings.HasPrefix(line, "error: coverage "); {
+		case coverage, strings.HasPrefix(line, "wine client error:"), ended && strings.TrimSpace(line) == "":
+			ended = coverage
+		default:
+			ended = false
 			kept.WriteString(line)
 		}
 	}

@@ -71,3 +71,18 @@ func TestFaultsReach(t *testing.T) {
 		t.Errorf("journal: %s", calls)
 	}
 }
+
+func TestWithoutWine(t *testing.T) {
+	const coverage = "error: coverage meta-data emit failed: Access denied.\n"
+	for text, want := range map[string]string{
+		"one\n\ntwo\n":                   "one\n\ntwo\n",
+		coverage + "\none\n\n":           "one\n\n",
+		"one\n" + coverage + coverage:    "one\n",
+		"wine client error:1\n\none\n":   "\none\n",
+		coverage + "\n\none\n" + "two\n": "\none\ntwo\n",
+	} {
+		if got := withoutWine(text); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
