@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/memfd"
 	"wrun/libcontainer/pidfd"
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/silo/seccomp"
@@ -341,12 +342,12 @@ func (s *system) ownNamespaces() *specs.Spec {
 // collected for the error.
 func (s *system) runHook(ctx context.Context, in *Input, h specs.Hook, state []byte) error {
 	// In memory: a named file would stay behind a killed wrun.
-	out, err := memoryFile("hook output", nil)
+	out, err := memfd.New("hook output", nil)
 	if err != nil {
 		return err
 	}
 	defer out.Close()
-	stdin, err := memoryFile("hook state", state)
+	stdin, err := memfd.New("hook state", state)
 	if err != nil {
 		return err
 	}
@@ -386,18 +387,4 @@ func (s *system) runHook(ctx context.Context, in *Input, h specs.Hook, state []b
 		return fmt.Errorf("%s, output: %s", how, bytes.TrimSpace(text[:n]))
 	}
 	return nil
-}
-
-// memoryFile is a nameless file with text in it, at its beginning.
-func memoryFile(name string, text []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("make a memory file: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	if _, err := f.WriteAt(text, 0); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write a memory file: %w", err)
-	}
-	return f, nil
 }

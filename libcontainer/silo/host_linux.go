@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"os"
 	"runtime"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -77,6 +75,7 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer
 // abort takes back what a failed Create has done.
 func (b *birth) abort(ctx context.Context, err error) error {
 	s := b.system
+	err = errors.Join(err, b.returnDevices())
 	if s.child != nil {
 		s.child.kill()
 		s.child = nil
@@ -98,11 +97,12 @@ type birth struct {
 	system   *system
 	in       *Input
 	files    map[File]int
-	opened   []int // descriptors to close when the child has its copies
-	into     int   // cgroup v2 directory
-	moved    bool  // network devices are in the container
-	adjusted bool  // the child inherits the OOM score
-	made     bool  // something outside this process was announced, and perhaps made
+	opened   []int            // descriptors to close when the child has its copies
+	into     int              // cgroup v2 directory
+	moved    bool             // network devices are in the container
+	devices  []*netdev.Device // the same; their way back
+	adjusted bool             // the child inherits the OOM score
+	made     bool             // something outside this process was announced, and perhaps made
 	plan     *Plan
 }
 
@@ -116,6 +116,10 @@ func (b *birth) release() {
 		unix.Close(fd)
 	}
 	b.opened = nil
+	for _, d := range b.devices {
+		d.Close()
+	}
+	b.devices = nil
 }
 
 // expect has the kernel make the namespaces while we find out what belongs in
@@ -394,27 +398,6 @@ func (b *birth) accompany(ctx context.Context) error {
 			return err
 		}
 	}
-}
-
-// netDevices moves devices of the host into the container's network namespace,
-// once.
-func (b *birth) netDevices(pid int) error {
-	list := b.in.linux().NetDevices
-	if len(list) == 0 || b.moved {
-		return nil
-	}
-	b.moved = true
-	ns, err := openNamespace(pid, "net")
-	if err != nil {
-		return err
-	}
-	defer unix.Close(ns)
-	for _, name := range slices.Sorted(maps.Keys(list)) {
-		if err := netdev.Move(ns, name, list[name].Name); err != nil {
-			return fmt.Errorf("linux.netDevices: %w", err)
-		}
-	}
-	return nil
 }
 
 // remember saves the pid, and does what is done to the child from outside.

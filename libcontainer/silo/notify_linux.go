@@ -6,6 +6,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/rights"
 )
 
 // asksAgent tells a configuration whose filter may ask a seccomp agent.
@@ -28,16 +30,9 @@ func sendListener(c *child, number int, s *specs.LinuxSeccomp, state *specs.Stat
 	if err != nil {
 		return fmt.Errorf("encode the container process state: %w", err)
 	}
-	agent, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("make a socket for the seccomp agent: %w", err)
-	}
-	defer unix.Close(agent)
-	if err := unix.Connect(agent, &unix.SockaddrUnix{Name: s.ListenerPath}); err != nil {
-		return fmt.Errorf("linux.seccomp.listenerPath: failed to connect with seccomp agent at %s: %w", s.ListenerPath, err)
-	}
-	if err := unix.Sendmsg(agent, text, unix.UnixRights(fd), nil, 0); err != nil {
-		return fmt.Errorf("linux.seccomp.listenerPath: send the listener to the seccomp agent at %s: %w", s.ListenerPath, err)
+	if err := rights.Send(s.ListenerPath, text, fd); err != nil {
+		// In runc's words, for which its suite, at least, looks.
+		return fmt.Errorf("linux.seccomp.listenerPath: failed to connect with seccomp agent: %w", err)
 	}
 	return nil
 }

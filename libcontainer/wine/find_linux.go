@@ -1,6 +1,7 @@
 package wine
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -81,7 +82,7 @@ func findTools(dirs []string) (string, error) {
 
 // runtime lists what of the host Wine needs in a container: its own trees, and of
 // the libraries of the machine those that its loader would load.
-func (w *installation) runtime() ([]Bind, error) {
+func (w *installation) runtime(ctx context.Context) ([]Bind, error) {
 	var binds []Bind
 	for _, t := range w.trees {
 		at, err := inPlace(t)
@@ -94,7 +95,7 @@ func (w *installation) runtime() ([]Bind, error) {
 	if err != nil {
 		return nil, err
 	}
-	libc, err := needed(w.loader)
+	libc, err := needed(ctx, w.loader)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,10 @@ func (w *installation) runtime() ([]Bind, error) {
 	files = append(files, byName...)
 	var all []string
 	for _, file := range files {
-		libraries, err := needed(file)
+		libraries, err := needed(ctx, file)
+		if ctx.Err() != nil {
+			return nil, err
+		}
 		if err != nil {
 			continue // a module that lacks a library would not be loaded on the host either
 		}
@@ -197,9 +201,9 @@ func libraryDir(libraries []string) string {
 
 // needed asks the machine's own loader which libraries a file would get (ld.so(8),
 // LD_TRACE_LOADED_OBJECTS). Nothing of the file is executed.
-func needed(file string) ([]string, error) {
+func needed(ctx context.Context, file string) ([]string, error) {
 	const loader = "/lib64/ld-linux-x86-64.so.2"
-	out, err := exec.Command(loader, "--list", file).Output()
+	out, err := exec.CommandContext(ctx, loader, "--list", file).Output()
 	if err != nil {
 		return nil, fmt.Errorf("ask %s for the libraries of %s: %w", loader, file, err)
 	}

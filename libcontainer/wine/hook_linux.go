@@ -4,25 +4,24 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/memfd"
 )
 
 // RunHook runs a startContainer hook, before the program and in its session: "The
 // value of path MUST resolve in the container namespace" (config.md), so it is a
 // program of drive C:.
 func (s *system) RunHook(ctx context.Context, h specs.Hook, state []byte) error {
-	in, err := memoryFile("hook state", state)
+	in, err := memfd.New("hook state", state)
 	if err != nil {
 		return err
 	}
 	defer in.Close()
 	// No pipe: the wineserver, which may begin with this hook, would hold it open.
-	out, err := memoryFile("hook output", nil)
+	out, err := memfd.New("hook output", nil)
 	if err != nil {
 		return err
 	}
@@ -46,18 +45,4 @@ func (s *system) RunHook(ctx context.Context, h specs.Hook, state []byte) error 
 	text := make([]byte, 2048)
 	n, _ := out.ReadAt(text, 0) // to the end of what there is
 	return fmt.Errorf("exit status %d, output: %s", code, bytes.TrimSpace(text[:n]))
-}
-
-// memoryFile is a nameless file with text in it, at its beginning.
-func memoryFile(name string, text []byte) (*os.File, error) {
-	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("make a memory file: %w", err)
-	}
-	f := os.NewFile(uintptr(fd), name)
-	if _, err := f.WriteAt(text, 0); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("write a memory file: %w", err)
-	}
-	return f, nil
 }

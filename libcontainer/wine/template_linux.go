@@ -179,7 +179,7 @@ func (m *maker) make(ctx context.Context, w *installation, tools, dir string) (*
 	}
 	t := &template{Dir: building, Wine: Wine{w.loader, w.server}}
 	var err error
-	if t.Runtime, err = w.runtime(); err != nil {
+	if t.Runtime, err = w.runtime(ctx); err != nil {
 		return nil, err
 	}
 	prefix, state := filepath.Join(building, "prefix"), filepath.Join(building, "state")

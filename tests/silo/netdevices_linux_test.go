@@ -66,3 +66,40 @@ func TestNetDevicesRefused(t *testing.T) {
 	r.spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"nosuch": {}}
 	r.refused("linux.netDevices: find network device nosuch: no such device")
 }
+
+// TestNetDeviceStays: one that cannot move, or whose container comes to nothing
+// afterwards, is where it was and as it was.
+func TestNetDeviceStays(t *testing.T) {
+	for _, c := range []struct {
+		name, text string
+		edit       func(*rig)
+	}{
+		{"a name that is taken", "linux.netDevices: move network device t0 to the container as lo: file exists", func(r *rig) {
+			r.spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"t0": {Name: "lo"}}
+		}},
+		{"another one that is not there", "find network device zz: no such device", func(r *rig) {
+			r.spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"t0": {Name: "eth7"}, "zz": {}}
+		}},
+		{"a hook that fails", "hook", func(r *rig) {
+			r.spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"t0": {Name: "eth7"}}
+			r.spec.Hooks = &specs.Hooks{CreateContainer: []specs.Hook{{Path: "/bin/false"}}}
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r := newRig(t, "true")
+			r.ownNetwork()
+			r.must(exec.Command("ip", "link", "set", "t0", "up").Run())
+			c.edit(r)
+			r.refused(c.text)
+			out, err := exec.Command("ip", "addr", "show", "dev", "t0").CombinedOutput()
+			if err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			for _, want := range []string{",UP", "mtu 1400 ", "inet 10.5.0.2/24 ", "inet6 fd00::5/64 "} {
+				if !strings.Contains(string(out), want) {
+					t.Errorf("no %q in\n%s", want, out)
+				}
+			}
+		})
+	}
+}

@@ -11,53 +11,125 @@ import (
 	"wrun/libcontainer/netlink"
 )
 
+// Device is one that Move has moved.
+type Device struct {
+	name, inside string // here and there
+	namespace    int
+	home         int // descriptor of the namespace it came from
+	up           bool
+	addresses    []netlink.Message
+}
+
 // Move takes the device name of this thread's network namespace to namespace,
 // a descriptor, and calls it rename there ("" keeps the name). It arrives with
 // its MTU, its hardware address and its addresses of global scope, and up, as
-// with runc. The kernel takes the addresses away from a device that moves.
-func Move(namespace int, name, rename string) error {
+// with runc. The kernel takes the addresses away from a device that moves. After
+// an error it is where it was; else Close or Return is to be called.
+func Move(namespace int, name, rename string) (_ *Device, err error) {
 	if rename == "" {
 		rename = name
 	}
 	here, err := open()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer here.Close()
-	index, err := here.index(name)
+	d := &Device{name: name, inside: rename, namespace: namespace}
+	index, flags, err := here.find(name)
 	if err != nil {
-		return fmt.Errorf("find network device %s: %w", name, err)
+		return nil, fmt.Errorf("find network device %s: %w", name, err)
 	}
-	addresses, err := here.addresses(index)
-	if err != nil {
-		return fmt.Errorf("read the addresses of network device %s: %w", name, err)
+	d.up = flags&unix.IFF_UP != 0
+	if d.addresses, err = here.addresses(index); err != nil {
+		return nil, fmt.Errorf("read the addresses of network device %s: %w", name, err)
 	}
+	if d.home, err = unix.Open("/proc/thread-self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("open the network namespace of device %s: %w", name, err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Return())
+		}
+	}()
 	// A device that is up cannot be renamed.
 	if err := here.set(index, unix.IFF_UP, 0); err != nil {
-		return fmt.Errorf("take network device %s down: %w", name, err)
+		return nil, fmt.Errorf("take network device %s down: %w", name, err)
 	}
 	if err := here.move(index, namespace, rename); err != nil {
-		return fmt.Errorf("move network device %s to the container as %s: %w", name, rename, err)
+		return nil, fmt.Errorf("move network device %s to the container as %s: %w", name, rename, err)
 	}
-	return inside(namespace, func() error {
+	err = inside(namespace, func() error {
 		there, err := open()
 		if err != nil {
 			return err
 		}
 		defer there.Close()
-		if index, err = there.index(rename); err != nil {
+		index, _, err := there.find(rename)
+		if err != nil {
 			return fmt.Errorf("find network device %s in the container: %w", rename, err)
 		}
-		for _, a := range addresses {
-			if err := there.add(index, a); err != nil {
-				return fmt.Errorf("give network device %s its addresses back: %w", rename, err)
-			}
+		return there.restore(index, rename, d.addresses, true)
+	})
+	return d, err
+}
+
+// Close has the device stay where it is.
+func (d *Device) Close() { unix.Close(d.home) }
+
+// Return puts the device back where it was, and as it was. The kernel moves a
+// device also where it cannot give it its new name, so it may be there under
+// either.
+func (d *Device) Return() error {
+	defer d.Close()
+	err := inside(d.namespace, func() error {
+		there, err := open()
+		if err != nil {
+			return err
 		}
-		if err := there.set(index, unix.IFF_UP, unix.IFF_UP); err != nil {
-			return fmt.Errorf("bring network device %s up: %w", rename, err)
+		defer there.Close()
+		for _, name := range []string{d.inside, d.name} {
+			index, _, err := there.find(name)
+			if err != nil || name == "lo" {
+				continue // it is here still, or never left
+			}
+			if err := errors.Join(there.set(index, unix.IFF_UP, 0), there.move(index, d.home, d.name)); err != nil {
+				return fmt.Errorf("take network device %s back from the container: %w", name, err)
+			}
+			return nil
 		}
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return inside(d.home, func() error {
+		here, err := open()
+		if err != nil {
+			return err
+		}
+		defer here.Close()
+		index, _, err := here.find(d.name)
+		if err != nil {
+			return fmt.Errorf("find network device %s again: %w", d.name, err)
+		}
+		return here.restore(index, d.name, d.addresses, d.up)
+	})
+}
+
+// restore gives a device what it had before it was taken down and moved.
+func (s *socket) restore(index int32, name string, addresses []netlink.Message, up bool) error {
+	for _, a := range addresses {
+		if err := s.add(index, a); err != nil {
+			return fmt.Errorf("give network device %s its addresses back: %w", name, err)
+		}
+	}
+	if !up {
+		return nil
+	}
+	if err := s.set(index, unix.IFF_UP, unix.IFF_UP); err != nil {
+		return fmt.Errorf("bring network device %s up: %w", name, err)
+	}
+	return nil
 }
 
 // inside does something in a network namespace, in a thread that ends with it.
@@ -66,7 +138,7 @@ func inside(namespace int, do func() error) error {
 	go func() {
 		runtime.LockOSThread()
 		if err := unix.Setns(namespace, unix.CLONE_NEWNET); err != nil {
-			done <- fmt.Errorf("join the container's network namespace: %w", err)
+			done <- fmt.Errorf("join a network namespace: %w", err)
 			return
 		}
 		done <- do()
@@ -93,7 +165,7 @@ func link(index int32, flags, change uint32) []byte {
 	return b
 }
 
-func (s *socket) index(name string) (index int32, err error) {
+func (s *socket) find(name string) (index int32, flags uint32, err error) {
 	m := netlink.New(unix.RTM_GETLINK, 0, link(0, 0, 0)...)
 	m.AttrString(unix.IFLA_IFNAME, name)
 	bodies, _, err := s.Ask(m, unix.NLM_F_ACK)
@@ -101,9 +173,9 @@ func (s *socket) index(name string) (index int32, err error) {
 		err = netlink.ErrBroken
 	}
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return int32(native.Uint32(bodies[0][4:])), nil
+	return int32(native.Uint32(bodies[0][4:])), native.Uint32(bodies[0][8:]), nil
 }
 
 func (s *socket) set(index int32, change, flags uint32) error {

@@ -83,7 +83,7 @@ func (r *Relay) Start(port int) error {
 	}
 	if err := l.begin(toHost); err != nil {
 		l.stop(toGuest)
-		return errors.Join(fmt.Errorf("start the relay of files: %w", err), r.wait(toGuest))
+		return errors.Join(fmt.Errorf("start the relay of files: %w", err), r.wait(toGuest), unix.Munmap(r.memory))
 	}
 	if l.why != 0 { // the first loop has failed, perhaps before it could know the second one
 		l.stop(toHost)
