@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -146,7 +147,9 @@ func (in *invocation) app() (*cli.App, []string) {
 	for i := range all {
 		if all[i].name == name {
 			c := in.add(app, &all[i])
-			return app, append(argv, reorder(rest, all[i].literalFrom, lookup(c.Flags))...)
+			rest = reorder(rest, all[i].literalFrom, lookup(c.Flags))
+			app.Flags, c.Flags = needed(app.Flags, globals), needed(c.Flags, rest)
+			return app, append(argv, rest...)
 		}
 	}
 	in.addAll(app)
@@ -171,17 +174,61 @@ func (in *invocation) add(app *cli.App, from *command) *cli.Command {
 // lookup answers from the definitions of the options themselves.
 func lookup(flags []cli.Flag) optionTable {
 	return func(name string) (string, bool) {
-		for _, f := range flags {
-			names := f.Names()
-			for _, n := range names {
-				if n == name {
-					d, ok := f.(cli.DocGenerationFlag)
-					return names[0], ok && d.TakesValue()
-				}
-			}
+		if f := find(flags, name); f != nil {
+			first, _ := flagNames(f)
+			d, ok := f.(cli.DocGenerationFlag)
+			return first, ok && d.TakesValue()
 		}
 		return name, false
 	}
+}
+
+func find(flags []cli.Flag, name string) cli.Flag {
+	for _, f := range flags {
+		if first, others := flagNames(f); first == name || slices.Contains(others, name) {
+			return f
+		}
+	}
+	return nil
+}
+
+// flagNames reads them off the definition: cli/v2's own Names makes each with a
+// regular expression.
+func flagNames(f cli.Flag) (first string, others []string) {
+	switch f := f.(type) {
+	case *cli.StringFlag:
+		return f.Name, f.Aliases
+	case *cli.BoolFlag:
+		return f.Name, f.Aliases
+	case *cli.StringSliceFlag:
+		return f.Name, f.Aliases
+	}
+	names := f.Names()
+	return names[0], names[1:]
+}
+
+// needed leaves out what args do not name and what is nothing by default: that
+// is what cli/v2 says of an option that it does not know. Where args name
+// anything else, --help for one, all stay.
+func needed(flags []cli.Flag, args []string) []cli.Flag {
+	var keep []cli.Flag
+	for _, f := range flags {
+		if d, ok := f.(cli.DocGenerationFlag); !ok || d.GetValue() != "" {
+			keep = append(keep, f)
+		}
+	}
+	for _, a := range args {
+		name, _ := optionName(a)
+		switch f := find(flags, name); {
+		case a == "--":
+			return keep
+		case name != "" && f == nil:
+			return flags
+		case name != "" && !slices.Contains(keep, f):
+			keep = append(keep, f)
+		}
+	}
+	return keep
 }
 
 func globalFlags() []cli.Flag {

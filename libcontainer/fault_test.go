@@ -60,7 +60,7 @@ func TestFaults(t *testing.T) {
 		t.Run(point, func(t *testing.T) {
 			root := t.TempDir()
 			cmd := exec.Command(self, "-test.run=^TestFaults$")
-			cmd.Env = append(os.Environ(), "WRUN_FAULT="+point, "WRUN_FAULT_ROOT="+root)
+			cmd.Env = append(os.Environ(), "WRUN_FAULT="+point, "WRUN_FAULT_ROOT="+root, "TMPDIR="+root)
 			out, err := cmd.CombinedOutput()
 			if point == "none" {
 				if err != nil {

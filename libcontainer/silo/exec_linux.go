@@ -143,6 +143,7 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 			v.release()
 		}
 	}()
+	in.Facts.Privileged = machineRoot()
 	pidfd, err := s.open()
 	if err != nil {
 		return nil, err

@@ -90,6 +90,12 @@ func (b *builder) enterContainer(in *Input) {
 			flags |= n.flag
 		}
 	}
+	// An ordinary user has rights over the pid namespace only in its user
+	// namespace, and into a time namespace no thread of a Go program gets.
+	if in.Facts.Privileged && flags&cloneNewTime == 0 && flags&cloneNewPID != 0 {
+		b.plan.Pids = fileInit
+		flags &^= cloneNewPID
+	}
 	if flags != 0 {
 		b.call("the container's namespaces"+namespaceNames(flags), "setns", fileInit, Flags(flags))
 	}

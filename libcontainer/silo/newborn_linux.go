@@ -15,6 +15,8 @@ import (
 // when the child executes the program.
 type memory struct {
 	args   cloneArgs
+	pids   int   // pidfd or namespace of Plan.Pids, -1 for none
+	own    int   // this process's own pid namespace, the thread's way back
 	pid    int32 // written by the kernel
 	pidfd  int32
 	report uintptr  // slot 0: the descriptor errors are reported to
@@ -83,7 +85,7 @@ func (c *child) complete(files map[File]int) error {
 }
 
 func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) {
-	m := &memory{pidfd: -1}
+	m := &memory{pidfd: -1, pids: -1}
 	c := &child{sync: files[fileParent], theirs: files[fileSync], pidfd: -1, plan: p, memory: m, failed: make(chan unix.Errno, 1)}
 	var err error
 	if m.first, err = lower(p, files, &m.report, nil); err != nil {
@@ -97,6 +99,13 @@ func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) 
 		if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
 			c.close()
 			return nil, fmt.Errorf("make the process non-dumpable: %w", err)
+		}
+	}
+	if p.Pids != "" {
+		m.pids = files[p.Pids]
+		if m.own, err = unix.Open("/proc/self/ns/pid", unix.O_RDONLY|unix.O_CLOEXEC, 0); err != nil {
+			c.close()
+			return nil, fmt.Errorf("open the own pid namespace: %w", err)
 		}
 	}
 	m.args = cloneArgs{
@@ -113,6 +122,9 @@ func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) 
 	go func() {
 		errno := spawn(m)
 		runtime.KeepAlive(m)
+		if m.pids >= 0 {
+			unix.Close(m.own)
+		}
 		if errno != 0 {
 			failed <- errno
 			_ = unix.Shutdown(theirs, unix.SHUT_RDWR) // wakes who waits in born
@@ -137,6 +149,9 @@ func (c *child) born() error {
 	}
 	select {
 	case errno := <-c.failed:
+		if c.plan.Pids != "" {
+			return fmt.Errorf("clone a process into the container's pid namespace: %w", errno)
+		}
 		return fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(c.memory.args.flags), errno)
 	default:
 		return errors.Join(errors.New("the container process did not come to life"), err)

@@ -15,7 +15,10 @@ import (
 // Plan is the ordered list of system calls between clone and the user program.
 type Plan struct {
 	CloneFlags uint64 // CLONE_NEW* of the first clone
-	Steps      []Step
+	// Pids is the pid namespace to be born in, where it is another's: the thread
+	// that clones enters it for that moment. "": the child is born in wrun's own.
+	Pids  File
+	Steps []Step
 	// Visible: others may look into the child until the plan forbids it.
 	Visible bool
 	Slots   int // registers used; slot 0 is the descriptor errors are reported to
@@ -150,7 +153,11 @@ func (a SendFD) text() string    { return "{SCM_RIGHTS " + a.Descriptor.text() +
 // what `wrun create --dry-run` prints.
 func (p *Plan) String() string {
 	var b strings.Builder
-	b.WriteString("clone flags 0x" + strconv.FormatUint(p.CloneFlags, 16) + namespaceNames(p.CloneFlags) + "\n")
+	b.WriteString("clone flags 0x" + strconv.FormatUint(p.CloneFlags, 16) + namespaceNames(p.CloneFlags))
+	if p.Pids != "" {
+		b.WriteString(", in the pid namespace of " + p.Pids.text())
+	}
+	b.WriteString("\n")
 	why := ""
 	for i := range p.Steps {
 		s := &p.Steps[i]

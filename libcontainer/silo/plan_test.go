@@ -259,6 +259,15 @@ func TestOtherPlans(t *testing.T) {
 	golden.Check(t, "exec", exec.String())
 
 	in = ordinary()
+	in.Facts.Tasks, in.Facts.Privileged = 1, false
+	user, err := CompileExec(in, in.Spec.Process)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPlan(t, user)
+	golden.Check(t, "exec-of-an-ordinary-user", golden.Difference(listing(exec), listing(user)))
+
+	in = ordinary()
 	in.unset(specs.MountNamespace)
 	in.set(specs.UserNamespace, "")
 	p := *in.Spec.Process

@@ -76,13 +76,31 @@ type cloneArgs struct {
 // memory instead of a copy of its page tables, and the thread comes back when
 // the child has executed the program or has died; a parked child keeps it.
 //
+// The kernel has one pid namespace for what a thread clones (setns(2),
+// CLONE_NEWPID). Between the two calls of Go's scheduler nothing else runs on
+// this thread.
+//
 //go:noinline
 //go:norace
 //go:nocheckptr
 func spawn(m *memory) syscall.Errno {
 	entersyscallblock()
 	runtimeBeforeFork()
-	_, errno := cloneAndWalk(m)
+	var e, back syscall.Errno
+	var errno uintptr
+	if m.pids >= 0 {
+		_, _, e = syscall.RawSyscall(unix.SYS_SETNS, uintptr(m.pids), unix.CLONE_NEWPID, 0)
+	}
+	if errno = uintptr(e); e == 0 {
+		_, errno = cloneAndWalk(m)
+		if m.pids >= 0 {
+			_, _, back = syscall.RawSyscall(unix.SYS_SETNS, uintptr(m.own), unix.CLONE_NEWPID, 0)
+		}
+	}
+	for back != 0 {
+		// Whatever this thread cloned next would be born in the container.
+		syscall.RawSyscall6(syscall.SYS_PPOLL, 0, 0, 0, 0, 0, 0) // pause(2)
+	}
 	runtimeAfterFork()
 	exitsyscall()
 	return syscall.Errno(errno)
