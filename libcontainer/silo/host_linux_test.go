@@ -87,4 +87,19 @@ func TestHost(t *testing.T) {
 			return left
 		},
 	})
+	// Who executes something in a container was in its pid namespace for that
+	// moment. What this process starts next is to be born in its own.
+	own, err := os.Readlink("/proc/self/ns/pid")
+	if err != nil {
+		t.Fatal(err)
+	}
+	threads, _ := filepath.Glob("/proc/self/task/*/ns/pid_for_children")
+	for _, thread := range threads {
+		if ns, err := os.Readlink(thread); err == nil && ns != own {
+			t.Errorf("%s is %s, own is %s", thread, ns, own)
+		}
+	}
+	if len(threads) == 0 {
+		t.Error("no threads seen")
+	}
 }
