@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -37,12 +38,18 @@ func listCommand(in *invocation) *cli.Command {
 	}
 }
 
-func printList(w io.Writer, all []libcontainer.Summary, format string, quiet bool) error {
+func printList(out io.Writer, all []libcontainer.Summary, format string, quiet bool) error {
+	w := bufio.NewWriter(out)
+	if err := formatList(w, all, format, quiet); err != nil {
+		return err
+	}
+	return w.Flush()
+}
+
+func formatList(w io.Writer, all []libcontainer.Summary, format string, quiet bool) error {
 	if quiet {
 		for _, s := range all {
-			if _, err := fmt.Fprintln(w, s.ID); err != nil {
-				return err
-			}
+			fmt.Fprintln(w, s.ID)
 		}
 		return nil
 	}

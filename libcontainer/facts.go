@@ -10,6 +10,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/libcontainer/jsonscan"
 )
 
 // factsVersion is the format of state.json. A wrun that finds another one
@@ -102,8 +104,8 @@ func appendString(b []byte, s string) []byte {
 // parseFacts decodes the state file of container id. Its errors are errDamaged
 // or tell of a foreign version.
 func parseFacts(data []byte, id string) (*facts, error) {
-	f := new(facts)
-	if err := json.Unmarshal(data, f); err != nil {
+	f, err := decodeFacts(data)
+	if err != nil {
 		// A foreign format may differ in anything but its version.
 		var v struct {
 			Version int `json:"version"`
@@ -124,6 +126,72 @@ func parseFacts(data []byte, id string) (*facts, error) {
 		return nil, fmt.Errorf("%w: no handle", errDamaged)
 	}
 	return f, nil
+}
+
+// decodeFacts reads what append wrote, and by encoding/json what anybody else did.
+func decodeFacts(data []byte) (*facts, error) {
+	f := new(facts)
+	d := jsonscan.Decoder{Text: string(data)}
+	if d.Object(f.member) && !d.Bare && utf8.ValidString(d.Text) {
+		return f, nil
+	}
+	f = new(facts)
+	return f, json.Unmarshal(data, f)
+}
+
+func (f *facts) member(d *jsonscan.Decoder, name string) bool {
+	switch name {
+	case "version":
+		return jsonscan.Signed(d, &f.Version, strconv.IntSize)
+	case "id":
+		return d.String(&f.ID)
+	case "bundle":
+		return d.String(&f.Bundle)
+	case "rootfs":
+		return d.String(&f.Rootfs)
+	case "isolation":
+		return d.Members(f.Isolation.member)
+	case "created":
+		var text string
+		ok := d.String(&text)
+		return ok && f.Created.UnmarshalText([]byte(text)) == nil
+	case "boot":
+		return d.String(&f.Boot)
+	case "noProcess":
+		return d.Boolean(&f.NoProcess)
+	case "hooks":
+		return d.Boolean(&f.Hooks)
+	case "complete":
+		return d.Boolean(&f.Complete)
+	case "annotations":
+		f.Annotations = map[string]string{}
+		return d.Members(func(d *jsonscan.Decoder, name string) bool {
+			var value string
+			ok := d.String(&value)
+			f.Annotations[name] = value
+			return ok
+		})
+	case "handle":
+		var raw string
+		ok := d.Raw(&raw)
+		f.Handle = Handle(raw)
+		return ok
+	}
+	return false
+}
+
+func (i *Isolation) member(d *jsonscan.Decoder, name string) bool {
+	switch name {
+	case "kind":
+		return jsonscan.Str(d, &i.Kind)
+	case "os":
+		return d.String(&i.OS)
+	case "host":
+		return d.String(&i.Host)
+	case "reason":
+		return d.String(&i.Reason)
+	}
+	return false
 }
 
 func foreign(version int) error {

@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/libcontainer/jsonscan"
 )
 
 func fullFacts() *facts {
@@ -39,6 +41,10 @@ func TestFactsRoundTrip(t *testing.T) {
 		if !json.Valid(data) {
 			t.Fatalf("no JSON: %s", data)
 		}
+		d := jsonscan.Decoder{Text: string(data)}
+		if !d.Object(new(facts).member) {
+			t.Errorf("reading stops at byte %d and leaves the facts to encoding/json: %s", d.At, data)
+		}
 		got, err := parseFacts(data, "c1")
 		if err != nil {
 			t.Fatalf("%v in %s", err, data)
@@ -57,6 +63,24 @@ func TestFactsEncoderKnowsEveryField(t *testing.T) {
 			t.Errorf("fullFacts leaves %s empty: the round trip does not prove it", reflect.TypeFor[facts]().Field(i).Name)
 		}
 	}
+}
+
+// FuzzFacts: what is read without encoding/json is what it would have read.
+func FuzzFacts(f *testing.F) {
+	good := string(fullFacts().append(nil))
+	f.Add(good)
+	f.Add(strings.Replace(good, "c1", "\\u00e9\\ud800", 1))
+	f.Add(strings.Replace(good, "true", "null", 1))
+	f.Add(`{"version":1.0,"id":"c1","created":"yesterday"}`)
+	f.Fuzz(func(t *testing.T, text string) {
+		got, err := decodeFacts([]byte(text))
+		want := new(facts)
+		if wrong := json.Unmarshal([]byte(text), want); (err != nil) != (wrong != nil) {
+			t.Fatalf("%v, encoding/json says %v", err, wrong)
+		} else if err == nil && !reflect.DeepEqual(got, want) {
+			t.Fatalf("got  %+v\nwant %+v", got, want)
+		}
+	})
 }
 
 func TestParseFactsRefuses(t *testing.T) {

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -246,13 +247,19 @@ func readFile(name string) ([]byte, error) {
 }
 
 // bootID names this boot of the machine, "" where there is no such name.
-func bootID() string {
+var bootID = sync.OnceValue(func() string {
 	data, err := readFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return ""
 	}
 	return string(bytes.TrimSpace(data))
-}
+})
+
+// passwd is the text of /etc/passwd, "" where there is none.
+var passwd = sync.OnceValue(func() string {
+	data, _ := readFile("/etc/passwd")
+	return string(data)
+})
 
 // owner names the user a file belongs to: its uid where /etc/passwd has no name.
 func owner(name string) string {
@@ -261,8 +268,7 @@ func owner(name string) string {
 		return ""
 	}
 	uid := strconv.FormatUint(uint64(st.Uid), 10)
-	passwd, _ := os.ReadFile("/etc/passwd")
-	for line := range strings.Lines(string(passwd)) {
+	for line := range strings.Lines(passwd()) {
 		if w := strings.SplitN(line, ":", 4); len(w) == 4 && w[2] == uid {
 			return w[0]
 		}

@@ -84,7 +84,7 @@ func Parse(dir string, raw []byte) (*Bundle, error) {
 
 func parse(dir, file string, raw []byte) (*Bundle, error) {
 	b := &Bundle{Dir: dir, Spec: new(specs.Spec), Raw: raw, file: file}
-	absent, problems := decode("", raw, b.Spec, (*decoder).decSpec)
+	absent, problems := decode("", raw, b.Spec, decSpec)
 	if problems != nil {
 		return nil, &Error{File: file, Problems: problems}
 	}
@@ -136,7 +136,7 @@ func checkDirectory(path string) error {
 // ParseProcess reads and checks a process object, as `exec --process` gets it.
 func ParseProcess(data []byte, t Target) (*specs.Process, error) {
 	p := new(specs.Process)
-	absent, problems := decode("process", data, p, (*decoder).decProcess)
+	absent, problems := decode("process", data, p, decProcess)
 	if problems == nil {
 		c := checker{t: t, absent: absent}
 		c.process("", p)
@@ -152,7 +152,7 @@ func ParseProcess(data []byte, t Target) (*specs.Process, error) {
 // `update --resources` gets it.
 func ParseResources(data []byte) (*specs.LinuxResources, error) {
 	r := new(specs.LinuxResources)
-	absent, problems := decode("linux.resources", data, r, (*decoder).decLinuxResources)
+	absent, problems := decode("linux.resources", data, r, decLinuxResources)
 	if problems == nil {
 		c := checker{t: Target{OS: "linux"}, absent: absent}
 		c.resources("", r)
@@ -168,7 +168,7 @@ func ParseResources(data []byte) (*specs.LinuxResources, error) {
 // `update --resources` gets it for a Windows container.
 func ParseWindowsResources(data []byte) (*specs.WindowsResources, error) {
 	r := new(specs.WindowsResources)
-	absent, problems := decode("windows.resources", data, r, (*decoder).decWindowsResources)
+	absent, problems := decode("windows.resources", data, r, decWindowsResources)
 	if problems == nil {
 		c := checker{t: Target{OS: "windows"}, absent: absent}
 		if r.CPU != nil {

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strconv"
 	"unicode/utf8"
+
+	"wrun/libcontainer/jsonscan"
 )
 
 //go:generate go run ./internal/gen -o decode_gen.go
@@ -15,13 +17,13 @@ import (
 // else by encoding/json, with the same result. absent lists REQUIRED numbers
 // and booleans that data lacks; problems is nil unless v could not be read. base
 // is where v stands in a configuration ("process"), for the clauses named.
-func decode[T any](base string, data []byte, v *T, fn func(*decoder, *T) bool) (absent map[string]bool, problems []Problem) {
+func decode[T any](base string, data []byte, v *T, fn func(*jsonscan.Decoder, *T) bool) (absent map[string]bool, problems []Problem) {
 	if p := checkText(data); p != nil {
 		return nil, p
 	}
-	d := decoder{s: string(data)}
-	if d.peek() == '{' && fn(&d, v) && d.peek() == 0 && d.i == len(data) && !d.nul {
-		if !d.bare {
+	d := jsonscan.Decoder{Text: string(data)}
+	if d.Peek() == '{' && fn(&d, v) && d.Peek() == 0 && d.At == len(data) && !d.Nul {
+		if !d.Bare {
 			return nil, nil
 		}
 		absent, _ = explain(base, data, reflect.TypeFor[T]())

@@ -7,18 +7,20 @@ import (
 	"strconv"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/libcontainer/jsonscan"
 )
 
-func (d *decoder) decBox(v *specs.Box) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decBox(d *jsonscan.Decoder, v *specs.Box) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x3 != 0x3
+			d.Bare = d.Bare || seen&0x3 != 0x3
 			return ok
 		}
 		if !ok {
@@ -26,11 +28,11 @@ func (d *decoder) decBox(v *specs.Box) bool {
 		}
 		switch name {
 		case "height":
-			ok = once(&seen, 0x1) && unsigned(d, &v.Height, strconv.IntSize)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Unsigned(d, &v.Height, strconv.IntSize)
 		case "width":
-			ok = once(&seen, 0x2) && unsigned(d, &v.Width, strconv.IntSize)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Unsigned(d, &v.Width, strconv.IntSize)
 		default:
-			ok = d.ignore(name, "height", "width")
+			ok = d.Ignore(name, "height", "width")
 		}
 		if !ok {
 			return false
@@ -38,14 +40,14 @@ func (d *decoder) decBox(v *specs.Box) bool {
 	}
 }
 
-func (d *decoder) decCPUAffinity(v *specs.CPUAffinity) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decCPUAffinity(d *jsonscan.Decoder, v *specs.CPUAffinity) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -54,11 +56,11 @@ func (d *decoder) decCPUAffinity(v *specs.CPUAffinity) bool {
 		}
 		switch name {
 		case "initial":
-			ok = once(&seen, 0x1) && str(d, &v.Initial)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Initial)
 		case "final":
-			ok = once(&seen, 0x2) && str(d, &v.Final)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Final)
 		default:
-			ok = d.ignore(name, "initial", "final")
+			ok = d.Ignore(name, "initial", "final")
 		}
 		if !ok {
 			return false
@@ -66,14 +68,14 @@ func (d *decoder) decCPUAffinity(v *specs.CPUAffinity) bool {
 	}
 }
 
-func (d *decoder) decFreeBSD(v *specs.FreeBSD) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decFreeBSD(d *jsonscan.Decoder, v *specs.FreeBSD) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -82,11 +84,11 @@ func (d *decoder) decFreeBSD(v *specs.FreeBSD) bool {
 		}
 		switch name {
 		case "devices":
-			ok = once(&seen, 0x1) && d.decSliceFreeBSDDevice(&v.Devices)
+			ok = jsonscan.Once(&seen, 0x1) && decSliceFreeBSDDevice(d, &v.Devices)
 		case "jail":
-			ok = once(&seen, 0x2) && d.decPtrFreeBSDJail(&v.Jail)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrFreeBSDJail(d, &v.Jail)
 		default:
-			ok = d.ignore(name, "devices", "jail")
+			ok = d.Ignore(name, "devices", "jail")
 		}
 		if !ok {
 			return false
@@ -94,14 +96,14 @@ func (d *decoder) decFreeBSD(v *specs.FreeBSD) bool {
 	}
 }
 
-func (d *decoder) decFreeBSDDevice(v *specs.FreeBSDDevice) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decFreeBSDDevice(d *jsonscan.Decoder, v *specs.FreeBSDDevice) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -110,11 +112,11 @@ func (d *decoder) decFreeBSDDevice(v *specs.FreeBSDDevice) bool {
 		}
 		switch name {
 		case "path":
-			ok = once(&seen, 0x1) && str(d, &v.Path)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Path)
 		case "mode":
-			ok = once(&seen, 0x2) && d.decPtrFileMode(&v.Mode)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrFileMode(d, &v.Mode)
 		default:
-			ok = d.ignore(name, "path", "mode")
+			ok = d.Ignore(name, "path", "mode")
 		}
 		if !ok {
 			return false
@@ -122,14 +124,14 @@ func (d *decoder) decFreeBSDDevice(v *specs.FreeBSDDevice) bool {
 	}
 }
 
-func (d *decoder) decFreeBSDJail(v *specs.FreeBSDJail) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decFreeBSDJail(d *jsonscan.Decoder, v *specs.FreeBSDJail) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -138,35 +140,35 @@ func (d *decoder) decFreeBSDJail(v *specs.FreeBSDJail) bool {
 		}
 		switch name {
 		case "parent":
-			ok = once(&seen, 0x1) && str(d, &v.Parent)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Parent)
 		case "host":
-			ok = once(&seen, 0x2) && str(d, &v.Host)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Host)
 		case "ip4":
-			ok = once(&seen, 0x4) && str(d, &v.Ip4)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Str(d, &v.Ip4)
 		case "ip4Addr":
-			ok = once(&seen, 0x8) && d.decSliceString(&v.Ip4Addr)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceString(d, &v.Ip4Addr)
 		case "ip6":
-			ok = once(&seen, 0x10) && str(d, &v.Ip6)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Str(d, &v.Ip6)
 		case "ip6Addr":
-			ok = once(&seen, 0x20) && d.decSliceString(&v.Ip6Addr)
+			ok = jsonscan.Once(&seen, 0x20) && decSliceString(d, &v.Ip6Addr)
 		case "vnet":
-			ok = once(&seen, 0x40) && str(d, &v.Vnet)
+			ok = jsonscan.Once(&seen, 0x40) && jsonscan.Str(d, &v.Vnet)
 		case "interface":
-			ok = once(&seen, 0x80) && str(d, &v.Interface)
+			ok = jsonscan.Once(&seen, 0x80) && jsonscan.Str(d, &v.Interface)
 		case "vnetInterfaces":
-			ok = once(&seen, 0x100) && d.decSliceString(&v.VnetInterfaces)
+			ok = jsonscan.Once(&seen, 0x100) && decSliceString(d, &v.VnetInterfaces)
 		case "sysvmsg":
-			ok = once(&seen, 0x200) && str(d, &v.SysVMsg)
+			ok = jsonscan.Once(&seen, 0x200) && jsonscan.Str(d, &v.SysVMsg)
 		case "sysvsem":
-			ok = once(&seen, 0x400) && str(d, &v.SysVSem)
+			ok = jsonscan.Once(&seen, 0x400) && jsonscan.Str(d, &v.SysVSem)
 		case "sysvshm":
-			ok = once(&seen, 0x800) && str(d, &v.SysVShm)
+			ok = jsonscan.Once(&seen, 0x800) && jsonscan.Str(d, &v.SysVShm)
 		case "enforceStatfs":
-			ok = once(&seen, 0x1000) && d.decPtrInt(&v.EnforceStatfs)
+			ok = jsonscan.Once(&seen, 0x1000) && decPtrInt(d, &v.EnforceStatfs)
 		case "allow":
-			ok = once(&seen, 0x2000) && d.decPtrFreeBSDJailAllow(&v.Allow)
+			ok = jsonscan.Once(&seen, 0x2000) && decPtrFreeBSDJailAllow(d, &v.Allow)
 		default:
-			ok = d.ignore(name, "parent", "host", "ip4", "ip4Addr", "ip6", "ip6Addr", "vnet", "interface", "vnetInterfaces", "sysvmsg", "sysvsem", "sysvshm", "enforceStatfs", "allow")
+			ok = d.Ignore(name, "parent", "host", "ip4", "ip4Addr", "ip6", "ip6Addr", "vnet", "interface", "vnetInterfaces", "sysvmsg", "sysvsem", "sysvshm", "enforceStatfs", "allow")
 		}
 		if !ok {
 			return false
@@ -174,14 +176,14 @@ func (d *decoder) decFreeBSDJail(v *specs.FreeBSDJail) bool {
 	}
 }
 
-func (d *decoder) decFreeBSDJailAllow(v *specs.FreeBSDJailAllow) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decFreeBSDJailAllow(d *jsonscan.Decoder, v *specs.FreeBSDJailAllow) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -190,25 +192,25 @@ func (d *decoder) decFreeBSDJailAllow(v *specs.FreeBSDJailAllow) bool {
 		}
 		switch name {
 		case "setHostname":
-			ok = once(&seen, 0x1) && d.boolean(&v.SetHostname)
+			ok = jsonscan.Once(&seen, 0x1) && d.Boolean(&v.SetHostname)
 		case "rawSockets":
-			ok = once(&seen, 0x2) && d.boolean(&v.RawSockets)
+			ok = jsonscan.Once(&seen, 0x2) && d.Boolean(&v.RawSockets)
 		case "chflags":
-			ok = once(&seen, 0x4) && d.boolean(&v.Chflags)
+			ok = jsonscan.Once(&seen, 0x4) && d.Boolean(&v.Chflags)
 		case "mount":
-			ok = once(&seen, 0x8) && d.decSliceString(&v.Mount)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceString(d, &v.Mount)
 		case "quotas":
-			ok = once(&seen, 0x10) && d.boolean(&v.Quotas)
+			ok = jsonscan.Once(&seen, 0x10) && d.Boolean(&v.Quotas)
 		case "socketAf":
-			ok = once(&seen, 0x20) && d.boolean(&v.SocketAf)
+			ok = jsonscan.Once(&seen, 0x20) && d.Boolean(&v.SocketAf)
 		case "mlock":
-			ok = once(&seen, 0x40) && d.boolean(&v.Mlock)
+			ok = jsonscan.Once(&seen, 0x40) && d.Boolean(&v.Mlock)
 		case "reservedPorts":
-			ok = once(&seen, 0x80) && d.boolean(&v.ReservedPorts)
+			ok = jsonscan.Once(&seen, 0x80) && d.Boolean(&v.ReservedPorts)
 		case "suser":
-			ok = once(&seen, 0x100) && d.boolean(&v.Suser)
+			ok = jsonscan.Once(&seen, 0x100) && d.Boolean(&v.Suser)
 		default:
-			ok = d.ignore(name, "setHostname", "rawSockets", "chflags", "mount", "quotas", "socketAf", "mlock", "reservedPorts", "suser")
+			ok = d.Ignore(name, "setHostname", "rawSockets", "chflags", "mount", "quotas", "socketAf", "mlock", "reservedPorts", "suser")
 		}
 		if !ok {
 			return false
@@ -216,14 +218,14 @@ func (d *decoder) decFreeBSDJailAllow(v *specs.FreeBSDJailAllow) bool {
 	}
 }
 
-func (d *decoder) decHWConfig(v *specs.HWConfig) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decHWConfig(d *jsonscan.Decoder, v *specs.HWConfig) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -232,19 +234,19 @@ func (d *decoder) decHWConfig(v *specs.HWConfig) bool {
 		}
 		switch name {
 		case "deviceTree":
-			ok = once(&seen, 0x1) && str(d, &v.DeviceTree)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.DeviceTree)
 		case "vcpus":
-			ok = once(&seen, 0x2) && d.decPtrUint32(&v.VCPUs)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrUint32(d, &v.VCPUs)
 		case "memory":
-			ok = once(&seen, 0x4) && d.decPtrUint64(&v.Memory)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrUint64(d, &v.Memory)
 		case "dtdevs":
-			ok = once(&seen, 0x8) && d.decSliceString(&v.DtDevs)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceString(d, &v.DtDevs)
 		case "iomems":
-			ok = once(&seen, 0x10) && d.decSliceIOMems(&v.IOMems)
+			ok = jsonscan.Once(&seen, 0x10) && decSliceIOMems(d, &v.IOMems)
 		case "irqs":
-			ok = once(&seen, 0x20) && d.decSliceUint32(&v.Irqs)
+			ok = jsonscan.Once(&seen, 0x20) && decSliceUint32(d, &v.Irqs)
 		default:
-			ok = d.ignore(name, "deviceTree", "vcpus", "memory", "dtdevs", "iomems", "irqs")
+			ok = d.Ignore(name, "deviceTree", "vcpus", "memory", "dtdevs", "iomems", "irqs")
 		}
 		if !ok {
 			return false
@@ -252,14 +254,14 @@ func (d *decoder) decHWConfig(v *specs.HWConfig) bool {
 	}
 }
 
-func (d *decoder) decHook(v *specs.Hook) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decHook(d *jsonscan.Decoder, v *specs.Hook) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -268,15 +270,15 @@ func (d *decoder) decHook(v *specs.Hook) bool {
 		}
 		switch name {
 		case "path":
-			ok = once(&seen, 0x1) && str(d, &v.Path)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Path)
 		case "args":
-			ok = once(&seen, 0x2) && d.decSliceString(&v.Args)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceString(d, &v.Args)
 		case "env":
-			ok = once(&seen, 0x4) && d.decSliceString(&v.Env)
+			ok = jsonscan.Once(&seen, 0x4) && decSliceString(d, &v.Env)
 		case "timeout":
-			ok = once(&seen, 0x8) && d.decPtrInt(&v.Timeout)
+			ok = jsonscan.Once(&seen, 0x8) && decPtrInt(d, &v.Timeout)
 		default:
-			ok = d.ignore(name, "path", "args", "env", "timeout")
+			ok = d.Ignore(name, "path", "args", "env", "timeout")
 		}
 		if !ok {
 			return false
@@ -284,14 +286,14 @@ func (d *decoder) decHook(v *specs.Hook) bool {
 	}
 }
 
-func (d *decoder) decHooks(v *specs.Hooks) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decHooks(d *jsonscan.Decoder, v *specs.Hooks) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -300,19 +302,19 @@ func (d *decoder) decHooks(v *specs.Hooks) bool {
 		}
 		switch name {
 		case "prestart":
-			ok = once(&seen, 0x1) && d.decSliceHook(&v.Prestart)
+			ok = jsonscan.Once(&seen, 0x1) && decSliceHook(d, &v.Prestart)
 		case "createRuntime":
-			ok = once(&seen, 0x2) && d.decSliceHook(&v.CreateRuntime)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceHook(d, &v.CreateRuntime)
 		case "createContainer":
-			ok = once(&seen, 0x4) && d.decSliceHook(&v.CreateContainer)
+			ok = jsonscan.Once(&seen, 0x4) && decSliceHook(d, &v.CreateContainer)
 		case "startContainer":
-			ok = once(&seen, 0x8) && d.decSliceHook(&v.StartContainer)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceHook(d, &v.StartContainer)
 		case "poststart":
-			ok = once(&seen, 0x10) && d.decSliceHook(&v.Poststart)
+			ok = jsonscan.Once(&seen, 0x10) && decSliceHook(d, &v.Poststart)
 		case "poststop":
-			ok = once(&seen, 0x20) && d.decSliceHook(&v.Poststop)
+			ok = jsonscan.Once(&seen, 0x20) && decSliceHook(d, &v.Poststop)
 		default:
-			ok = d.ignore(name, "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
+			ok = d.Ignore(name, "prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 		}
 		if !ok {
 			return false
@@ -320,14 +322,14 @@ func (d *decoder) decHooks(v *specs.Hooks) bool {
 	}
 }
 
-func (d *decoder) decIOMems(v *specs.IOMems) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decIOMems(d *jsonscan.Decoder, v *specs.IOMems) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -336,13 +338,13 @@ func (d *decoder) decIOMems(v *specs.IOMems) bool {
 		}
 		switch name {
 		case "firstGFN":
-			ok = once(&seen, 0x1) && d.decPtrUint64(&v.FirstGFN)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrUint64(d, &v.FirstGFN)
 		case "firstMFN":
-			ok = once(&seen, 0x2) && d.decPtrUint64(&v.FirstMFN)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrUint64(d, &v.FirstMFN)
 		case "nrMFNs":
-			ok = once(&seen, 0x4) && d.decPtrUint64(&v.NrMFNs)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrUint64(d, &v.NrMFNs)
 		default:
-			ok = d.ignore(name, "firstGFN", "firstMFN", "nrMFNs")
+			ok = d.Ignore(name, "firstGFN", "firstMFN", "nrMFNs")
 		}
 		if !ok {
 			return false
@@ -350,14 +352,14 @@ func (d *decoder) decIOMems(v *specs.IOMems) bool {
 	}
 }
 
-func (d *decoder) decLinux(v *specs.Linux) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinux(d *jsonscan.Decoder, v *specs.Linux) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -366,41 +368,41 @@ func (d *decoder) decLinux(v *specs.Linux) bool {
 		}
 		switch name {
 		case "uidMappings":
-			ok = once(&seen, 0x1) && d.decSliceLinuxIDMapping(&v.UIDMappings)
+			ok = jsonscan.Once(&seen, 0x1) && decSliceLinuxIDMapping(d, &v.UIDMappings)
 		case "gidMappings":
-			ok = once(&seen, 0x2) && d.decSliceLinuxIDMapping(&v.GIDMappings)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceLinuxIDMapping(d, &v.GIDMappings)
 		case "sysctl":
-			ok = once(&seen, 0x4) && d.decMapString(&v.Sysctl)
+			ok = jsonscan.Once(&seen, 0x4) && decMapString(d, &v.Sysctl)
 		case "resources":
-			ok = once(&seen, 0x8) && d.decPtrLinuxResources(&v.Resources)
+			ok = jsonscan.Once(&seen, 0x8) && decPtrLinuxResources(d, &v.Resources)
 		case "cgroupsPath":
-			ok = once(&seen, 0x10) && str(d, &v.CgroupsPath)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Str(d, &v.CgroupsPath)
 		case "namespaces":
-			ok = once(&seen, 0x20) && d.decSliceLinuxNamespace(&v.Namespaces)
+			ok = jsonscan.Once(&seen, 0x20) && decSliceLinuxNamespace(d, &v.Namespaces)
 		case "devices":
-			ok = once(&seen, 0x40) && d.decSliceLinuxDevice(&v.Devices)
+			ok = jsonscan.Once(&seen, 0x40) && decSliceLinuxDevice(d, &v.Devices)
 		case "netDevices":
-			ok = once(&seen, 0x80) && d.decMapLinuxNetDevice(&v.NetDevices)
+			ok = jsonscan.Once(&seen, 0x80) && decMapLinuxNetDevice(d, &v.NetDevices)
 		case "seccomp":
-			ok = once(&seen, 0x100) && d.decPtrLinuxSeccomp(&v.Seccomp)
+			ok = jsonscan.Once(&seen, 0x100) && decPtrLinuxSeccomp(d, &v.Seccomp)
 		case "rootfsPropagation":
-			ok = once(&seen, 0x200) && str(d, &v.RootfsPropagation)
+			ok = jsonscan.Once(&seen, 0x200) && jsonscan.Str(d, &v.RootfsPropagation)
 		case "maskedPaths":
-			ok = once(&seen, 0x400) && d.decSliceString(&v.MaskedPaths)
+			ok = jsonscan.Once(&seen, 0x400) && decSliceString(d, &v.MaskedPaths)
 		case "readonlyPaths":
-			ok = once(&seen, 0x800) && d.decSliceString(&v.ReadonlyPaths)
+			ok = jsonscan.Once(&seen, 0x800) && decSliceString(d, &v.ReadonlyPaths)
 		case "mountLabel":
-			ok = once(&seen, 0x1000) && str(d, &v.MountLabel)
+			ok = jsonscan.Once(&seen, 0x1000) && jsonscan.Str(d, &v.MountLabel)
 		case "intelRdt":
-			ok = once(&seen, 0x2000) && d.decPtrLinuxIntelRdt(&v.IntelRdt)
+			ok = jsonscan.Once(&seen, 0x2000) && decPtrLinuxIntelRdt(d, &v.IntelRdt)
 		case "memoryPolicy":
-			ok = once(&seen, 0x4000) && d.decPtrLinuxMemoryPolicy(&v.MemoryPolicy)
+			ok = jsonscan.Once(&seen, 0x4000) && decPtrLinuxMemoryPolicy(d, &v.MemoryPolicy)
 		case "personality":
-			ok = once(&seen, 0x8000) && d.decPtrLinuxPersonality(&v.Personality)
+			ok = jsonscan.Once(&seen, 0x8000) && decPtrLinuxPersonality(d, &v.Personality)
 		case "timeOffsets":
-			ok = once(&seen, 0x10000) && d.decMapLinuxTimeOffset(&v.TimeOffsets)
+			ok = jsonscan.Once(&seen, 0x10000) && decMapLinuxTimeOffset(d, &v.TimeOffsets)
 		default:
-			ok = d.ignore(name, "uidMappings", "gidMappings", "sysctl", "resources", "cgroupsPath", "namespaces", "devices", "netDevices", "seccomp", "rootfsPropagation", "maskedPaths", "readonlyPaths", "mountLabel", "intelRdt", "memoryPolicy", "personality", "timeOffsets")
+			ok = d.Ignore(name, "uidMappings", "gidMappings", "sysctl", "resources", "cgroupsPath", "namespaces", "devices", "netDevices", "seccomp", "rootfsPropagation", "maskedPaths", "readonlyPaths", "mountLabel", "intelRdt", "memoryPolicy", "personality", "timeOffsets")
 		}
 		if !ok {
 			return false
@@ -408,14 +410,14 @@ func (d *decoder) decLinux(v *specs.Linux) bool {
 	}
 }
 
-func (d *decoder) decLinuxBlockIO(v *specs.LinuxBlockIO) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxBlockIO(d *jsonscan.Decoder, v *specs.LinuxBlockIO) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -424,21 +426,21 @@ func (d *decoder) decLinuxBlockIO(v *specs.LinuxBlockIO) bool {
 		}
 		switch name {
 		case "weight":
-			ok = once(&seen, 0x1) && d.decPtrUint16(&v.Weight)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrUint16(d, &v.Weight)
 		case "leafWeight":
-			ok = once(&seen, 0x2) && d.decPtrUint16(&v.LeafWeight)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrUint16(d, &v.LeafWeight)
 		case "weightDevice":
-			ok = once(&seen, 0x4) && d.decSliceLinuxWeightDevice(&v.WeightDevice)
+			ok = jsonscan.Once(&seen, 0x4) && decSliceLinuxWeightDevice(d, &v.WeightDevice)
 		case "throttleReadBpsDevice":
-			ok = once(&seen, 0x8) && d.decSliceLinuxThrottleDevice(&v.ThrottleReadBpsDevice)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceLinuxThrottleDevice(d, &v.ThrottleReadBpsDevice)
 		case "throttleWriteBpsDevice":
-			ok = once(&seen, 0x10) && d.decSliceLinuxThrottleDevice(&v.ThrottleWriteBpsDevice)
+			ok = jsonscan.Once(&seen, 0x10) && decSliceLinuxThrottleDevice(d, &v.ThrottleWriteBpsDevice)
 		case "throttleReadIOPSDevice":
-			ok = once(&seen, 0x20) && d.decSliceLinuxThrottleDevice(&v.ThrottleReadIOPSDevice)
+			ok = jsonscan.Once(&seen, 0x20) && decSliceLinuxThrottleDevice(d, &v.ThrottleReadIOPSDevice)
 		case "throttleWriteIOPSDevice":
-			ok = once(&seen, 0x40) && d.decSliceLinuxThrottleDevice(&v.ThrottleWriteIOPSDevice)
+			ok = jsonscan.Once(&seen, 0x40) && decSliceLinuxThrottleDevice(d, &v.ThrottleWriteIOPSDevice)
 		default:
-			ok = d.ignore(name, "weight", "leafWeight", "weightDevice", "throttleReadBpsDevice", "throttleWriteBpsDevice", "throttleReadIOPSDevice", "throttleWriteIOPSDevice")
+			ok = d.Ignore(name, "weight", "leafWeight", "weightDevice", "throttleReadBpsDevice", "throttleWriteBpsDevice", "throttleReadIOPSDevice", "throttleWriteIOPSDevice")
 		}
 		if !ok {
 			return false
@@ -446,14 +448,14 @@ func (d *decoder) decLinuxBlockIO(v *specs.LinuxBlockIO) bool {
 	}
 }
 
-func (d *decoder) decLinuxCPU(v *specs.LinuxCPU) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxCPU(d *jsonscan.Decoder, v *specs.LinuxCPU) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -462,25 +464,25 @@ func (d *decoder) decLinuxCPU(v *specs.LinuxCPU) bool {
 		}
 		switch name {
 		case "shares":
-			ok = once(&seen, 0x1) && d.decPtrUint64(&v.Shares)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrUint64(d, &v.Shares)
 		case "quota":
-			ok = once(&seen, 0x2) && d.decPtrInt64(&v.Quota)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrInt64(d, &v.Quota)
 		case "burst":
-			ok = once(&seen, 0x4) && d.decPtrUint64(&v.Burst)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrUint64(d, &v.Burst)
 		case "period":
-			ok = once(&seen, 0x8) && d.decPtrUint64(&v.Period)
+			ok = jsonscan.Once(&seen, 0x8) && decPtrUint64(d, &v.Period)
 		case "realtimeRuntime":
-			ok = once(&seen, 0x10) && d.decPtrInt64(&v.RealtimeRuntime)
+			ok = jsonscan.Once(&seen, 0x10) && decPtrInt64(d, &v.RealtimeRuntime)
 		case "realtimePeriod":
-			ok = once(&seen, 0x20) && d.decPtrUint64(&v.RealtimePeriod)
+			ok = jsonscan.Once(&seen, 0x20) && decPtrUint64(d, &v.RealtimePeriod)
 		case "cpus":
-			ok = once(&seen, 0x40) && str(d, &v.Cpus)
+			ok = jsonscan.Once(&seen, 0x40) && jsonscan.Str(d, &v.Cpus)
 		case "mems":
-			ok = once(&seen, 0x80) && str(d, &v.Mems)
+			ok = jsonscan.Once(&seen, 0x80) && jsonscan.Str(d, &v.Mems)
 		case "idle":
-			ok = once(&seen, 0x100) && d.decPtrInt64(&v.Idle)
+			ok = jsonscan.Once(&seen, 0x100) && decPtrInt64(d, &v.Idle)
 		default:
-			ok = d.ignore(name, "shares", "quota", "burst", "period", "realtimeRuntime", "realtimePeriod", "cpus", "mems", "idle")
+			ok = d.Ignore(name, "shares", "quota", "burst", "period", "realtimeRuntime", "realtimePeriod", "cpus", "mems", "idle")
 		}
 		if !ok {
 			return false
@@ -488,14 +490,14 @@ func (d *decoder) decLinuxCPU(v *specs.LinuxCPU) bool {
 	}
 }
 
-func (d *decoder) decLinuxCapabilities(v *specs.LinuxCapabilities) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxCapabilities(d *jsonscan.Decoder, v *specs.LinuxCapabilities) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -504,17 +506,17 @@ func (d *decoder) decLinuxCapabilities(v *specs.LinuxCapabilities) bool {
 		}
 		switch name {
 		case "bounding":
-			ok = once(&seen, 0x1) && d.decSliceString(&v.Bounding)
+			ok = jsonscan.Once(&seen, 0x1) && decSliceString(d, &v.Bounding)
 		case "effective":
-			ok = once(&seen, 0x2) && d.decSliceString(&v.Effective)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceString(d, &v.Effective)
 		case "inheritable":
-			ok = once(&seen, 0x4) && d.decSliceString(&v.Inheritable)
+			ok = jsonscan.Once(&seen, 0x4) && decSliceString(d, &v.Inheritable)
 		case "permitted":
-			ok = once(&seen, 0x8) && d.decSliceString(&v.Permitted)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceString(d, &v.Permitted)
 		case "ambient":
-			ok = once(&seen, 0x10) && d.decSliceString(&v.Ambient)
+			ok = jsonscan.Once(&seen, 0x10) && decSliceString(d, &v.Ambient)
 		default:
-			ok = d.ignore(name, "bounding", "effective", "inheritable", "permitted", "ambient")
+			ok = d.Ignore(name, "bounding", "effective", "inheritable", "permitted", "ambient")
 		}
 		if !ok {
 			return false
@@ -522,16 +524,16 @@ func (d *decoder) decLinuxCapabilities(v *specs.LinuxCapabilities) bool {
 	}
 }
 
-func (d *decoder) decLinuxDevice(v *specs.LinuxDevice) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxDevice(d *jsonscan.Decoder, v *specs.LinuxDevice) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0xc != 0xc
+			d.Bare = d.Bare || seen&0xc != 0xc
 			return ok
 		}
 		if !ok {
@@ -539,21 +541,21 @@ func (d *decoder) decLinuxDevice(v *specs.LinuxDevice) bool {
 		}
 		switch name {
 		case "path":
-			ok = once(&seen, 0x1) && str(d, &v.Path)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Path)
 		case "type":
-			ok = once(&seen, 0x2) && str(d, &v.Type)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Type)
 		case "major":
-			ok = once(&seen, 0x4) && signed(d, &v.Major, 64)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Signed(d, &v.Major, 64)
 		case "minor":
-			ok = once(&seen, 0x8) && signed(d, &v.Minor, 64)
+			ok = jsonscan.Once(&seen, 0x8) && jsonscan.Signed(d, &v.Minor, 64)
 		case "fileMode":
-			ok = once(&seen, 0x10) && d.decPtrFileMode(&v.FileMode)
+			ok = jsonscan.Once(&seen, 0x10) && decPtrFileMode(d, &v.FileMode)
 		case "uid":
-			ok = once(&seen, 0x20) && d.decPtrUint32(&v.UID)
+			ok = jsonscan.Once(&seen, 0x20) && decPtrUint32(d, &v.UID)
 		case "gid":
-			ok = once(&seen, 0x40) && d.decPtrUint32(&v.GID)
+			ok = jsonscan.Once(&seen, 0x40) && decPtrUint32(d, &v.GID)
 		default:
-			ok = d.ignore(name, "path", "type", "major", "minor", "fileMode", "uid", "gid")
+			ok = d.Ignore(name, "path", "type", "major", "minor", "fileMode", "uid", "gid")
 		}
 		if !ok {
 			return false
@@ -561,16 +563,16 @@ func (d *decoder) decLinuxDevice(v *specs.LinuxDevice) bool {
 	}
 }
 
-func (d *decoder) decLinuxDeviceCgroup(v *specs.LinuxDeviceCgroup) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxDeviceCgroup(d *jsonscan.Decoder, v *specs.LinuxDeviceCgroup) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x1 != 0x1
+			d.Bare = d.Bare || seen&0x1 != 0x1
 			return ok
 		}
 		if !ok {
@@ -578,17 +580,17 @@ func (d *decoder) decLinuxDeviceCgroup(v *specs.LinuxDeviceCgroup) bool {
 		}
 		switch name {
 		case "allow":
-			ok = once(&seen, 0x1) && d.boolean(&v.Allow)
+			ok = jsonscan.Once(&seen, 0x1) && d.Boolean(&v.Allow)
 		case "type":
-			ok = once(&seen, 0x2) && str(d, &v.Type)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Type)
 		case "major":
-			ok = once(&seen, 0x4) && d.decPtrInt64(&v.Major)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrInt64(d, &v.Major)
 		case "minor":
-			ok = once(&seen, 0x8) && d.decPtrInt64(&v.Minor)
+			ok = jsonscan.Once(&seen, 0x8) && decPtrInt64(d, &v.Minor)
 		case "access":
-			ok = once(&seen, 0x10) && str(d, &v.Access)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Str(d, &v.Access)
 		default:
-			ok = d.ignore(name, "allow", "type", "major", "minor", "access")
+			ok = d.Ignore(name, "allow", "type", "major", "minor", "access")
 		}
 		if !ok {
 			return false
@@ -596,16 +598,16 @@ func (d *decoder) decLinuxDeviceCgroup(v *specs.LinuxDeviceCgroup) bool {
 	}
 }
 
-func (d *decoder) decLinuxHugepageLimit(v *specs.LinuxHugepageLimit) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxHugepageLimit(d *jsonscan.Decoder, v *specs.LinuxHugepageLimit) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x2 != 0x2
+			d.Bare = d.Bare || seen&0x2 != 0x2
 			return ok
 		}
 		if !ok {
@@ -613,11 +615,11 @@ func (d *decoder) decLinuxHugepageLimit(v *specs.LinuxHugepageLimit) bool {
 		}
 		switch name {
 		case "pageSize":
-			ok = once(&seen, 0x1) && str(d, &v.Pagesize)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Pagesize)
 		case "limit":
-			ok = once(&seen, 0x2) && unsigned(d, &v.Limit, 64)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Unsigned(d, &v.Limit, 64)
 		default:
-			ok = d.ignore(name, "pageSize", "limit")
+			ok = d.Ignore(name, "pageSize", "limit")
 		}
 		if !ok {
 			return false
@@ -625,16 +627,16 @@ func (d *decoder) decLinuxHugepageLimit(v *specs.LinuxHugepageLimit) bool {
 	}
 }
 
-func (d *decoder) decLinuxIDMapping(v *specs.LinuxIDMapping) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxIDMapping(d *jsonscan.Decoder, v *specs.LinuxIDMapping) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x7 != 0x7
+			d.Bare = d.Bare || seen&0x7 != 0x7
 			return ok
 		}
 		if !ok {
@@ -642,13 +644,13 @@ func (d *decoder) decLinuxIDMapping(v *specs.LinuxIDMapping) bool {
 		}
 		switch name {
 		case "containerID":
-			ok = once(&seen, 0x1) && unsigned(d, &v.ContainerID, 32)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Unsigned(d, &v.ContainerID, 32)
 		case "hostID":
-			ok = once(&seen, 0x2) && unsigned(d, &v.HostID, 32)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Unsigned(d, &v.HostID, 32)
 		case "size":
-			ok = once(&seen, 0x4) && unsigned(d, &v.Size, 32)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Unsigned(d, &v.Size, 32)
 		default:
-			ok = d.ignore(name, "containerID", "hostID", "size")
+			ok = d.Ignore(name, "containerID", "hostID", "size")
 		}
 		if !ok {
 			return false
@@ -656,16 +658,16 @@ func (d *decoder) decLinuxIDMapping(v *specs.LinuxIDMapping) bool {
 	}
 }
 
-func (d *decoder) decLinuxIOPriority(v *specs.LinuxIOPriority) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxIOPriority(d *jsonscan.Decoder, v *specs.LinuxIOPriority) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x2 != 0x2
+			d.Bare = d.Bare || seen&0x2 != 0x2
 			return ok
 		}
 		if !ok {
@@ -673,11 +675,11 @@ func (d *decoder) decLinuxIOPriority(v *specs.LinuxIOPriority) bool {
 		}
 		switch name {
 		case "class":
-			ok = once(&seen, 0x1) && str(d, &v.Class)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Class)
 		case "priority":
-			ok = once(&seen, 0x2) && signed(d, &v.Priority, strconv.IntSize)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Signed(d, &v.Priority, strconv.IntSize)
 		default:
-			ok = d.ignore(name, "class", "priority")
+			ok = d.Ignore(name, "class", "priority")
 		}
 		if !ok {
 			return false
@@ -685,14 +687,14 @@ func (d *decoder) decLinuxIOPriority(v *specs.LinuxIOPriority) bool {
 	}
 }
 
-func (d *decoder) decLinuxIntelRdt(v *specs.LinuxIntelRdt) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxIntelRdt(d *jsonscan.Decoder, v *specs.LinuxIntelRdt) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -701,17 +703,17 @@ func (d *decoder) decLinuxIntelRdt(v *specs.LinuxIntelRdt) bool {
 		}
 		switch name {
 		case "closID":
-			ok = once(&seen, 0x1) && str(d, &v.ClosID)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.ClosID)
 		case "schemata":
-			ok = once(&seen, 0x2) && d.decSliceString(&v.Schemata)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceString(d, &v.Schemata)
 		case "l3CacheSchema":
-			ok = once(&seen, 0x4) && str(d, &v.L3CacheSchema)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Str(d, &v.L3CacheSchema)
 		case "memBwSchema":
-			ok = once(&seen, 0x8) && str(d, &v.MemBwSchema)
+			ok = jsonscan.Once(&seen, 0x8) && jsonscan.Str(d, &v.MemBwSchema)
 		case "enableMonitoring":
-			ok = once(&seen, 0x10) && d.boolean(&v.EnableMonitoring)
+			ok = jsonscan.Once(&seen, 0x10) && d.Boolean(&v.EnableMonitoring)
 		default:
-			ok = d.ignore(name, "closID", "schemata", "l3CacheSchema", "memBwSchema", "enableMonitoring")
+			ok = d.Ignore(name, "closID", "schemata", "l3CacheSchema", "memBwSchema", "enableMonitoring")
 		}
 		if !ok {
 			return false
@@ -719,16 +721,16 @@ func (d *decoder) decLinuxIntelRdt(v *specs.LinuxIntelRdt) bool {
 	}
 }
 
-func (d *decoder) decLinuxInterfacePriority(v *specs.LinuxInterfacePriority) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxInterfacePriority(d *jsonscan.Decoder, v *specs.LinuxInterfacePriority) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x2 != 0x2
+			d.Bare = d.Bare || seen&0x2 != 0x2
 			return ok
 		}
 		if !ok {
@@ -736,11 +738,11 @@ func (d *decoder) decLinuxInterfacePriority(v *specs.LinuxInterfacePriority) boo
 		}
 		switch name {
 		case "name":
-			ok = once(&seen, 0x1) && str(d, &v.Name)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Name)
 		case "priority":
-			ok = once(&seen, 0x2) && unsigned(d, &v.Priority, 32)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Unsigned(d, &v.Priority, 32)
 		default:
-			ok = d.ignore(name, "name", "priority")
+			ok = d.Ignore(name, "name", "priority")
 		}
 		if !ok {
 			return false
@@ -748,14 +750,14 @@ func (d *decoder) decLinuxInterfacePriority(v *specs.LinuxInterfacePriority) boo
 	}
 }
 
-func (d *decoder) decLinuxMemory(v *specs.LinuxMemory) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxMemory(d *jsonscan.Decoder, v *specs.LinuxMemory) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -764,25 +766,25 @@ func (d *decoder) decLinuxMemory(v *specs.LinuxMemory) bool {
 		}
 		switch name {
 		case "limit":
-			ok = once(&seen, 0x1) && d.decPtrInt64(&v.Limit)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrInt64(d, &v.Limit)
 		case "reservation":
-			ok = once(&seen, 0x2) && d.decPtrInt64(&v.Reservation)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrInt64(d, &v.Reservation)
 		case "swap":
-			ok = once(&seen, 0x4) && d.decPtrInt64(&v.Swap)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrInt64(d, &v.Swap)
 		case "kernel":
-			ok = once(&seen, 0x8) && d.decPtrInt64(&v.Kernel)
+			ok = jsonscan.Once(&seen, 0x8) && decPtrInt64(d, &v.Kernel)
 		case "kernelTCP":
-			ok = once(&seen, 0x10) && d.decPtrInt64(&v.KernelTCP)
+			ok = jsonscan.Once(&seen, 0x10) && decPtrInt64(d, &v.KernelTCP)
 		case "swappiness":
-			ok = once(&seen, 0x20) && d.decPtrUint64(&v.Swappiness)
+			ok = jsonscan.Once(&seen, 0x20) && decPtrUint64(d, &v.Swappiness)
 		case "disableOOMKiller":
-			ok = once(&seen, 0x40) && d.decPtrBool(&v.DisableOOMKiller)
+			ok = jsonscan.Once(&seen, 0x40) && decPtrBool(d, &v.DisableOOMKiller)
 		case "useHierarchy":
-			ok = once(&seen, 0x80) && d.decPtrBool(&v.UseHierarchy)
+			ok = jsonscan.Once(&seen, 0x80) && decPtrBool(d, &v.UseHierarchy)
 		case "checkBeforeUpdate":
-			ok = once(&seen, 0x100) && d.decPtrBool(&v.CheckBeforeUpdate)
+			ok = jsonscan.Once(&seen, 0x100) && decPtrBool(d, &v.CheckBeforeUpdate)
 		default:
-			ok = d.ignore(name, "limit", "reservation", "swap", "kernel", "kernelTCP", "swappiness", "disableOOMKiller", "useHierarchy", "checkBeforeUpdate")
+			ok = d.Ignore(name, "limit", "reservation", "swap", "kernel", "kernelTCP", "swappiness", "disableOOMKiller", "useHierarchy", "checkBeforeUpdate")
 		}
 		if !ok {
 			return false
@@ -790,14 +792,14 @@ func (d *decoder) decLinuxMemory(v *specs.LinuxMemory) bool {
 	}
 }
 
-func (d *decoder) decLinuxMemoryPolicy(v *specs.LinuxMemoryPolicy) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxMemoryPolicy(d *jsonscan.Decoder, v *specs.LinuxMemoryPolicy) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -806,13 +808,13 @@ func (d *decoder) decLinuxMemoryPolicy(v *specs.LinuxMemoryPolicy) bool {
 		}
 		switch name {
 		case "mode":
-			ok = once(&seen, 0x1) && str(d, &v.Mode)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Mode)
 		case "nodes":
-			ok = once(&seen, 0x2) && str(d, &v.Nodes)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Nodes)
 		case "flags":
-			ok = once(&seen, 0x4) && d.decSliceMemoryPolicyFlagType(&v.Flags)
+			ok = jsonscan.Once(&seen, 0x4) && decSliceMemoryPolicyFlagType(d, &v.Flags)
 		default:
-			ok = d.ignore(name, "mode", "nodes", "flags")
+			ok = d.Ignore(name, "mode", "nodes", "flags")
 		}
 		if !ok {
 			return false
@@ -820,14 +822,14 @@ func (d *decoder) decLinuxMemoryPolicy(v *specs.LinuxMemoryPolicy) bool {
 	}
 }
 
-func (d *decoder) decLinuxNamespace(v *specs.LinuxNamespace) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxNamespace(d *jsonscan.Decoder, v *specs.LinuxNamespace) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -836,11 +838,11 @@ func (d *decoder) decLinuxNamespace(v *specs.LinuxNamespace) bool {
 		}
 		switch name {
 		case "type":
-			ok = once(&seen, 0x1) && str(d, &v.Type)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Type)
 		case "path":
-			ok = once(&seen, 0x2) && str(d, &v.Path)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Path)
 		default:
-			ok = d.ignore(name, "type", "path")
+			ok = d.Ignore(name, "type", "path")
 		}
 		if !ok {
 			return false
@@ -848,14 +850,14 @@ func (d *decoder) decLinuxNamespace(v *specs.LinuxNamespace) bool {
 	}
 }
 
-func (d *decoder) decLinuxNetDevice(v *specs.LinuxNetDevice) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxNetDevice(d *jsonscan.Decoder, v *specs.LinuxNetDevice) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -864,9 +866,9 @@ func (d *decoder) decLinuxNetDevice(v *specs.LinuxNetDevice) bool {
 		}
 		switch name {
 		case "name":
-			ok = once(&seen, 0x1) && str(d, &v.Name)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Name)
 		default:
-			ok = d.ignore(name, "name")
+			ok = d.Ignore(name, "name")
 		}
 		if !ok {
 			return false
@@ -874,14 +876,14 @@ func (d *decoder) decLinuxNetDevice(v *specs.LinuxNetDevice) bool {
 	}
 }
 
-func (d *decoder) decLinuxNetwork(v *specs.LinuxNetwork) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxNetwork(d *jsonscan.Decoder, v *specs.LinuxNetwork) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -890,11 +892,11 @@ func (d *decoder) decLinuxNetwork(v *specs.LinuxNetwork) bool {
 		}
 		switch name {
 		case "classID":
-			ok = once(&seen, 0x1) && d.decPtrUint32(&v.ClassID)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrUint32(d, &v.ClassID)
 		case "priorities":
-			ok = once(&seen, 0x2) && d.decSliceLinuxInterfacePriority(&v.Priorities)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceLinuxInterfacePriority(d, &v.Priorities)
 		default:
-			ok = d.ignore(name, "classID", "priorities")
+			ok = d.Ignore(name, "classID", "priorities")
 		}
 		if !ok {
 			return false
@@ -902,14 +904,14 @@ func (d *decoder) decLinuxNetwork(v *specs.LinuxNetwork) bool {
 	}
 }
 
-func (d *decoder) decLinuxPersonality(v *specs.LinuxPersonality) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxPersonality(d *jsonscan.Decoder, v *specs.LinuxPersonality) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -918,11 +920,11 @@ func (d *decoder) decLinuxPersonality(v *specs.LinuxPersonality) bool {
 		}
 		switch name {
 		case "domain":
-			ok = once(&seen, 0x1) && str(d, &v.Domain)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Domain)
 		case "flags":
-			ok = once(&seen, 0x2) && d.decSliceLinuxPersonalityFlag(&v.Flags)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceLinuxPersonalityFlag(d, &v.Flags)
 		default:
-			ok = d.ignore(name, "domain", "flags")
+			ok = d.Ignore(name, "domain", "flags")
 		}
 		if !ok {
 			return false
@@ -930,14 +932,14 @@ func (d *decoder) decLinuxPersonality(v *specs.LinuxPersonality) bool {
 	}
 }
 
-func (d *decoder) decLinuxPids(v *specs.LinuxPids) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxPids(d *jsonscan.Decoder, v *specs.LinuxPids) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -946,9 +948,9 @@ func (d *decoder) decLinuxPids(v *specs.LinuxPids) bool {
 		}
 		switch name {
 		case "limit":
-			ok = once(&seen, 0x1) && d.decPtrInt64(&v.Limit)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrInt64(d, &v.Limit)
 		default:
-			ok = d.ignore(name, "limit")
+			ok = d.Ignore(name, "limit")
 		}
 		if !ok {
 			return false
@@ -956,14 +958,14 @@ func (d *decoder) decLinuxPids(v *specs.LinuxPids) bool {
 	}
 }
 
-func (d *decoder) decLinuxRdma(v *specs.LinuxRdma) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxRdma(d *jsonscan.Decoder, v *specs.LinuxRdma) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -972,11 +974,11 @@ func (d *decoder) decLinuxRdma(v *specs.LinuxRdma) bool {
 		}
 		switch name {
 		case "hcaHandles":
-			ok = once(&seen, 0x1) && d.decPtrUint32(&v.HcaHandles)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrUint32(d, &v.HcaHandles)
 		case "hcaObjects":
-			ok = once(&seen, 0x2) && d.decPtrUint32(&v.HcaObjects)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrUint32(d, &v.HcaObjects)
 		default:
-			ok = d.ignore(name, "hcaHandles", "hcaObjects")
+			ok = d.Ignore(name, "hcaHandles", "hcaObjects")
 		}
 		if !ok {
 			return false
@@ -984,14 +986,14 @@ func (d *decoder) decLinuxRdma(v *specs.LinuxRdma) bool {
 	}
 }
 
-func (d *decoder) decLinuxResources(v *specs.LinuxResources) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxResources(d *jsonscan.Decoder, v *specs.LinuxResources) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -1000,25 +1002,25 @@ func (d *decoder) decLinuxResources(v *specs.LinuxResources) bool {
 		}
 		switch name {
 		case "devices":
-			ok = once(&seen, 0x1) && d.decSliceLinuxDeviceCgroup(&v.Devices)
+			ok = jsonscan.Once(&seen, 0x1) && decSliceLinuxDeviceCgroup(d, &v.Devices)
 		case "memory":
-			ok = once(&seen, 0x2) && d.decPtrLinuxMemory(&v.Memory)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrLinuxMemory(d, &v.Memory)
 		case "cpu":
-			ok = once(&seen, 0x4) && d.decPtrLinuxCPU(&v.CPU)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrLinuxCPU(d, &v.CPU)
 		case "pids":
-			ok = once(&seen, 0x8) && d.decPtrLinuxPids(&v.Pids)
+			ok = jsonscan.Once(&seen, 0x8) && decPtrLinuxPids(d, &v.Pids)
 		case "blockIO":
-			ok = once(&seen, 0x10) && d.decPtrLinuxBlockIO(&v.BlockIO)
+			ok = jsonscan.Once(&seen, 0x10) && decPtrLinuxBlockIO(d, &v.BlockIO)
 		case "hugepageLimits":
-			ok = once(&seen, 0x20) && d.decSliceLinuxHugepageLimit(&v.HugepageLimits)
+			ok = jsonscan.Once(&seen, 0x20) && decSliceLinuxHugepageLimit(d, &v.HugepageLimits)
 		case "network":
-			ok = once(&seen, 0x40) && d.decPtrLinuxNetwork(&v.Network)
+			ok = jsonscan.Once(&seen, 0x40) && decPtrLinuxNetwork(d, &v.Network)
 		case "rdma":
-			ok = once(&seen, 0x80) && d.decMapLinuxRdma(&v.Rdma)
+			ok = jsonscan.Once(&seen, 0x80) && decMapLinuxRdma(d, &v.Rdma)
 		case "unified":
-			ok = once(&seen, 0x100) && d.decMapString(&v.Unified)
+			ok = jsonscan.Once(&seen, 0x100) && decMapString(d, &v.Unified)
 		default:
-			ok = d.ignore(name, "devices", "memory", "cpu", "pids", "blockIO", "hugepageLimits", "network", "rdma", "unified")
+			ok = d.Ignore(name, "devices", "memory", "cpu", "pids", "blockIO", "hugepageLimits", "network", "rdma", "unified")
 		}
 		if !ok {
 			return false
@@ -1026,14 +1028,14 @@ func (d *decoder) decLinuxResources(v *specs.LinuxResources) bool {
 	}
 }
 
-func (d *decoder) decLinuxSeccomp(v *specs.LinuxSeccomp) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxSeccomp(d *jsonscan.Decoder, v *specs.LinuxSeccomp) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -1042,21 +1044,21 @@ func (d *decoder) decLinuxSeccomp(v *specs.LinuxSeccomp) bool {
 		}
 		switch name {
 		case "defaultAction":
-			ok = once(&seen, 0x1) && str(d, &v.DefaultAction)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.DefaultAction)
 		case "defaultErrnoRet":
-			ok = once(&seen, 0x2) && d.decPtrUint(&v.DefaultErrnoRet)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrUint(d, &v.DefaultErrnoRet)
 		case "architectures":
-			ok = once(&seen, 0x4) && d.decSliceArch(&v.Architectures)
+			ok = jsonscan.Once(&seen, 0x4) && decSliceArch(d, &v.Architectures)
 		case "flags":
-			ok = once(&seen, 0x8) && d.decSliceLinuxSeccompFlag(&v.Flags)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceLinuxSeccompFlag(d, &v.Flags)
 		case "listenerPath":
-			ok = once(&seen, 0x10) && str(d, &v.ListenerPath)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Str(d, &v.ListenerPath)
 		case "listenerMetadata":
-			ok = once(&seen, 0x20) && str(d, &v.ListenerMetadata)
+			ok = jsonscan.Once(&seen, 0x20) && jsonscan.Str(d, &v.ListenerMetadata)
 		case "syscalls":
-			ok = once(&seen, 0x40) && d.decSliceLinuxSyscall(&v.Syscalls)
+			ok = jsonscan.Once(&seen, 0x40) && decSliceLinuxSyscall(d, &v.Syscalls)
 		default:
-			ok = d.ignore(name, "defaultAction", "defaultErrnoRet", "architectures", "flags", "listenerPath", "listenerMetadata", "syscalls")
+			ok = d.Ignore(name, "defaultAction", "defaultErrnoRet", "architectures", "flags", "listenerPath", "listenerMetadata", "syscalls")
 		}
 		if !ok {
 			return false
@@ -1064,16 +1066,16 @@ func (d *decoder) decLinuxSeccomp(v *specs.LinuxSeccomp) bool {
 	}
 }
 
-func (d *decoder) decLinuxSeccompArg(v *specs.LinuxSeccompArg) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxSeccompArg(d *jsonscan.Decoder, v *specs.LinuxSeccompArg) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x3 != 0x3
+			d.Bare = d.Bare || seen&0x3 != 0x3
 			return ok
 		}
 		if !ok {
@@ -1081,15 +1083,15 @@ func (d *decoder) decLinuxSeccompArg(v *specs.LinuxSeccompArg) bool {
 		}
 		switch name {
 		case "index":
-			ok = once(&seen, 0x1) && unsigned(d, &v.Index, strconv.IntSize)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Unsigned(d, &v.Index, strconv.IntSize)
 		case "value":
-			ok = once(&seen, 0x2) && unsigned(d, &v.Value, 64)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Unsigned(d, &v.Value, 64)
 		case "valueTwo":
-			ok = once(&seen, 0x4) && unsigned(d, &v.ValueTwo, 64)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Unsigned(d, &v.ValueTwo, 64)
 		case "op":
-			ok = once(&seen, 0x8) && str(d, &v.Op)
+			ok = jsonscan.Once(&seen, 0x8) && jsonscan.Str(d, &v.Op)
 		default:
-			ok = d.ignore(name, "index", "value", "valueTwo", "op")
+			ok = d.Ignore(name, "index", "value", "valueTwo", "op")
 		}
 		if !ok {
 			return false
@@ -1097,14 +1099,14 @@ func (d *decoder) decLinuxSeccompArg(v *specs.LinuxSeccompArg) bool {
 	}
 }
 
-func (d *decoder) decLinuxSyscall(v *specs.LinuxSyscall) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxSyscall(d *jsonscan.Decoder, v *specs.LinuxSyscall) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -1113,15 +1115,15 @@ func (d *decoder) decLinuxSyscall(v *specs.LinuxSyscall) bool {
 		}
 		switch name {
 		case "names":
-			ok = once(&seen, 0x1) && d.decSliceString(&v.Names)
+			ok = jsonscan.Once(&seen, 0x1) && decSliceString(d, &v.Names)
 		case "action":
-			ok = once(&seen, 0x2) && str(d, &v.Action)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Action)
 		case "errnoRet":
-			ok = once(&seen, 0x4) && d.decPtrUint(&v.ErrnoRet)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrUint(d, &v.ErrnoRet)
 		case "args":
-			ok = once(&seen, 0x8) && d.decSliceLinuxSeccompArg(&v.Args)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceLinuxSeccompArg(d, &v.Args)
 		default:
-			ok = d.ignore(name, "names", "action", "errnoRet", "args")
+			ok = d.Ignore(name, "names", "action", "errnoRet", "args")
 		}
 		if !ok {
 			return false
@@ -1129,16 +1131,16 @@ func (d *decoder) decLinuxSyscall(v *specs.LinuxSyscall) bool {
 	}
 }
 
-func (d *decoder) decLinuxThrottleDevice(v *specs.LinuxThrottleDevice) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxThrottleDevice(d *jsonscan.Decoder, v *specs.LinuxThrottleDevice) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x7 != 0x7
+			d.Bare = d.Bare || seen&0x7 != 0x7
 			return ok
 		}
 		if !ok {
@@ -1146,13 +1148,13 @@ func (d *decoder) decLinuxThrottleDevice(v *specs.LinuxThrottleDevice) bool {
 		}
 		switch name {
 		case "major":
-			ok = once(&seen, 0x1) && signed(d, &v.Major, 64)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Signed(d, &v.Major, 64)
 		case "minor":
-			ok = once(&seen, 0x2) && signed(d, &v.Minor, 64)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Signed(d, &v.Minor, 64)
 		case "rate":
-			ok = once(&seen, 0x4) && unsigned(d, &v.Rate, 64)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Unsigned(d, &v.Rate, 64)
 		default:
-			ok = d.ignore(name, "major", "minor", "rate")
+			ok = d.Ignore(name, "major", "minor", "rate")
 		}
 		if !ok {
 			return false
@@ -1160,14 +1162,14 @@ func (d *decoder) decLinuxThrottleDevice(v *specs.LinuxThrottleDevice) bool {
 	}
 }
 
-func (d *decoder) decLinuxTimeOffset(v *specs.LinuxTimeOffset) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxTimeOffset(d *jsonscan.Decoder, v *specs.LinuxTimeOffset) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -1176,11 +1178,11 @@ func (d *decoder) decLinuxTimeOffset(v *specs.LinuxTimeOffset) bool {
 		}
 		switch name {
 		case "secs":
-			ok = once(&seen, 0x1) && signed(d, &v.Secs, 64)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Signed(d, &v.Secs, 64)
 		case "nanosecs":
-			ok = once(&seen, 0x2) && unsigned(d, &v.Nanosecs, 32)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Unsigned(d, &v.Nanosecs, 32)
 		default:
-			ok = d.ignore(name, "secs", "nanosecs")
+			ok = d.Ignore(name, "secs", "nanosecs")
 		}
 		if !ok {
 			return false
@@ -1188,16 +1190,16 @@ func (d *decoder) decLinuxTimeOffset(v *specs.LinuxTimeOffset) bool {
 	}
 }
 
-func (d *decoder) decLinuxWeightDevice(v *specs.LinuxWeightDevice) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decLinuxWeightDevice(d *jsonscan.Decoder, v *specs.LinuxWeightDevice) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x3 != 0x3
+			d.Bare = d.Bare || seen&0x3 != 0x3
 			return ok
 		}
 		if !ok {
@@ -1205,15 +1207,15 @@ func (d *decoder) decLinuxWeightDevice(v *specs.LinuxWeightDevice) bool {
 		}
 		switch name {
 		case "major":
-			ok = once(&seen, 0x1) && signed(d, &v.Major, 64)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Signed(d, &v.Major, 64)
 		case "minor":
-			ok = once(&seen, 0x2) && signed(d, &v.Minor, 64)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Signed(d, &v.Minor, 64)
 		case "weight":
-			ok = once(&seen, 0x4) && d.decPtrUint16(&v.Weight)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrUint16(d, &v.Weight)
 		case "leafWeight":
-			ok = once(&seen, 0x8) && d.decPtrUint16(&v.LeafWeight)
+			ok = jsonscan.Once(&seen, 0x8) && decPtrUint16(d, &v.LeafWeight)
 		default:
-			ok = d.ignore(name, "major", "minor", "weight", "leafWeight")
+			ok = d.Ignore(name, "major", "minor", "weight", "leafWeight")
 		}
 		if !ok {
 			return false
@@ -1221,102 +1223,102 @@ func (d *decoder) decLinuxWeightDevice(v *specs.LinuxWeightDevice) bool {
 	}
 }
 
-func (d *decoder) decMapLinuxNetDevice(v *map[string]specs.LinuxNetDevice) bool {
-	if d.null() {
+func decMapLinuxNetDevice(d *jsonscan.Decoder, v *map[string]specs.LinuxNetDevice) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('{') {
+	if !d.Open('{') {
 		return false
 	}
 	m := map[string]specs.LinuxNetDevice{}
 	for first := true; ; first = false {
-		k, more, ok := d.key(first)
+		k, more, ok := d.Key(first)
 		if !more {
 			*v = m
 			return ok
 		}
 		var e specs.LinuxNetDevice
-		if _, twice := m[k]; twice || !ok || !d.decLinuxNetDevice(&e) {
+		if _, twice := m[k]; twice || !ok || !decLinuxNetDevice(d, &e) {
 			return false
 		}
 		m[k] = e
 	}
 }
 
-func (d *decoder) decMapLinuxRdma(v *map[string]specs.LinuxRdma) bool {
-	if d.null() {
+func decMapLinuxRdma(d *jsonscan.Decoder, v *map[string]specs.LinuxRdma) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('{') {
+	if !d.Open('{') {
 		return false
 	}
 	m := map[string]specs.LinuxRdma{}
 	for first := true; ; first = false {
-		k, more, ok := d.key(first)
+		k, more, ok := d.Key(first)
 		if !more {
 			*v = m
 			return ok
 		}
 		var e specs.LinuxRdma
-		if _, twice := m[k]; twice || !ok || !d.decLinuxRdma(&e) {
+		if _, twice := m[k]; twice || !ok || !decLinuxRdma(d, &e) {
 			return false
 		}
 		m[k] = e
 	}
 }
 
-func (d *decoder) decMapLinuxTimeOffset(v *map[string]specs.LinuxTimeOffset) bool {
-	if d.null() {
+func decMapLinuxTimeOffset(d *jsonscan.Decoder, v *map[string]specs.LinuxTimeOffset) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('{') {
+	if !d.Open('{') {
 		return false
 	}
 	m := map[string]specs.LinuxTimeOffset{}
 	for first := true; ; first = false {
-		k, more, ok := d.key(first)
+		k, more, ok := d.Key(first)
 		if !more {
 			*v = m
 			return ok
 		}
 		var e specs.LinuxTimeOffset
-		if _, twice := m[k]; twice || !ok || !d.decLinuxTimeOffset(&e) {
+		if _, twice := m[k]; twice || !ok || !decLinuxTimeOffset(d, &e) {
 			return false
 		}
 		m[k] = e
 	}
 }
 
-func (d *decoder) decMapString(v *map[string]string) bool {
-	if d.null() {
+func decMapString(d *jsonscan.Decoder, v *map[string]string) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('{') {
+	if !d.Open('{') {
 		return false
 	}
 	m := map[string]string{}
 	for first := true; ; first = false {
-		k, more, ok := d.key(first)
+		k, more, ok := d.Key(first)
 		if !more {
 			*v = m
 			return ok
 		}
 		var e string
-		if _, twice := m[k]; twice || !ok || !str(d, &e) {
+		if _, twice := m[k]; twice || !ok || !jsonscan.Str(d, &e) {
 			return false
 		}
 		m[k] = e
 	}
 }
 
-func (d *decoder) decMount(v *specs.Mount) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decMount(d *jsonscan.Decoder, v *specs.Mount) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -1325,19 +1327,19 @@ func (d *decoder) decMount(v *specs.Mount) bool {
 		}
 		switch name {
 		case "destination":
-			ok = once(&seen, 0x1) && str(d, &v.Destination)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Destination)
 		case "type":
-			ok = once(&seen, 0x2) && str(d, &v.Type)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Type)
 		case "source":
-			ok = once(&seen, 0x4) && str(d, &v.Source)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Str(d, &v.Source)
 		case "options":
-			ok = once(&seen, 0x8) && d.decSliceString(&v.Options)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceString(d, &v.Options)
 		case "uidMappings":
-			ok = once(&seen, 0x10) && d.decSliceLinuxIDMapping(&v.UIDMappings)
+			ok = jsonscan.Once(&seen, 0x10) && decSliceLinuxIDMapping(d, &v.UIDMappings)
 		case "gidMappings":
-			ok = once(&seen, 0x20) && d.decSliceLinuxIDMapping(&v.GIDMappings)
+			ok = jsonscan.Once(&seen, 0x20) && decSliceLinuxIDMapping(d, &v.GIDMappings)
 		default:
-			ok = d.ignore(name, "destination", "type", "source", "options", "uidMappings", "gidMappings")
+			ok = d.Ignore(name, "destination", "type", "source", "options", "uidMappings", "gidMappings")
 		}
 		if !ok {
 			return false
@@ -1345,16 +1347,16 @@ func (d *decoder) decMount(v *specs.Mount) bool {
 	}
 }
 
-func (d *decoder) decPOSIXRlimit(v *specs.POSIXRlimit) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decPOSIXRlimit(d *jsonscan.Decoder, v *specs.POSIXRlimit) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x6 != 0x6
+			d.Bare = d.Bare || seen&0x6 != 0x6
 			return ok
 		}
 		if !ok {
@@ -1362,13 +1364,13 @@ func (d *decoder) decPOSIXRlimit(v *specs.POSIXRlimit) bool {
 		}
 		switch name {
 		case "type":
-			ok = once(&seen, 0x1) && str(d, &v.Type)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Type)
 		case "hard":
-			ok = once(&seen, 0x2) && unsigned(d, &v.Hard, 64)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Unsigned(d, &v.Hard, 64)
 		case "soft":
-			ok = once(&seen, 0x4) && unsigned(d, &v.Soft, 64)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Unsigned(d, &v.Soft, 64)
 		default:
-			ok = d.ignore(name, "type", "hard", "soft")
+			ok = d.Ignore(name, "type", "hard", "soft")
 		}
 		if !ok {
 			return false
@@ -1376,14 +1378,14 @@ func (d *decoder) decPOSIXRlimit(v *specs.POSIXRlimit) bool {
 	}
 }
 
-func (d *decoder) decProcess(v *specs.Process) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decProcess(d *jsonscan.Decoder, v *specs.Process) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -1392,39 +1394,39 @@ func (d *decoder) decProcess(v *specs.Process) bool {
 		}
 		switch name {
 		case "terminal":
-			ok = once(&seen, 0x1) && d.boolean(&v.Terminal)
+			ok = jsonscan.Once(&seen, 0x1) && d.Boolean(&v.Terminal)
 		case "consoleSize":
-			ok = once(&seen, 0x2) && d.decPtrBox(&v.ConsoleSize)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrBox(d, &v.ConsoleSize)
 		case "user":
-			ok = once(&seen, 0x4) && d.decUser(&v.User)
+			ok = jsonscan.Once(&seen, 0x4) && decUser(d, &v.User)
 		case "args":
-			ok = once(&seen, 0x8) && d.decSliceString(&v.Args)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceString(d, &v.Args)
 		case "commandLine":
-			ok = once(&seen, 0x10) && str(d, &v.CommandLine)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Str(d, &v.CommandLine)
 		case "env":
-			ok = once(&seen, 0x20) && d.decSliceString(&v.Env)
+			ok = jsonscan.Once(&seen, 0x20) && decSliceString(d, &v.Env)
 		case "cwd":
-			ok = once(&seen, 0x40) && str(d, &v.Cwd)
+			ok = jsonscan.Once(&seen, 0x40) && jsonscan.Str(d, &v.Cwd)
 		case "capabilities":
-			ok = once(&seen, 0x80) && d.decPtrLinuxCapabilities(&v.Capabilities)
+			ok = jsonscan.Once(&seen, 0x80) && decPtrLinuxCapabilities(d, &v.Capabilities)
 		case "rlimits":
-			ok = once(&seen, 0x100) && d.decSlicePOSIXRlimit(&v.Rlimits)
+			ok = jsonscan.Once(&seen, 0x100) && decSlicePOSIXRlimit(d, &v.Rlimits)
 		case "noNewPrivileges":
-			ok = once(&seen, 0x200) && d.boolean(&v.NoNewPrivileges)
+			ok = jsonscan.Once(&seen, 0x200) && d.Boolean(&v.NoNewPrivileges)
 		case "apparmorProfile":
-			ok = once(&seen, 0x400) && str(d, &v.ApparmorProfile)
+			ok = jsonscan.Once(&seen, 0x400) && jsonscan.Str(d, &v.ApparmorProfile)
 		case "oomScoreAdj":
-			ok = once(&seen, 0x800) && d.decPtrInt(&v.OOMScoreAdj)
+			ok = jsonscan.Once(&seen, 0x800) && decPtrInt(d, &v.OOMScoreAdj)
 		case "scheduler":
-			ok = once(&seen, 0x1000) && d.decPtrScheduler(&v.Scheduler)
+			ok = jsonscan.Once(&seen, 0x1000) && decPtrScheduler(d, &v.Scheduler)
 		case "selinuxLabel":
-			ok = once(&seen, 0x2000) && str(d, &v.SelinuxLabel)
+			ok = jsonscan.Once(&seen, 0x2000) && jsonscan.Str(d, &v.SelinuxLabel)
 		case "ioPriority":
-			ok = once(&seen, 0x4000) && d.decPtrLinuxIOPriority(&v.IOPriority)
+			ok = jsonscan.Once(&seen, 0x4000) && decPtrLinuxIOPriority(d, &v.IOPriority)
 		case "execCPUAffinity":
-			ok = once(&seen, 0x8000) && d.decPtrCPUAffinity(&v.ExecCPUAffinity)
+			ok = jsonscan.Once(&seen, 0x8000) && decPtrCPUAffinity(d, &v.ExecCPUAffinity)
 		default:
-			ok = d.ignore(name, "terminal", "consoleSize", "user", "args", "commandLine", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "apparmorProfile", "oomScoreAdj", "scheduler", "selinuxLabel", "ioPriority", "execCPUAffinity")
+			ok = d.Ignore(name, "terminal", "consoleSize", "user", "args", "commandLine", "env", "cwd", "capabilities", "rlimits", "noNewPrivileges", "apparmorProfile", "oomScoreAdj", "scheduler", "selinuxLabel", "ioPriority", "execCPUAffinity")
 		}
 		if !ok {
 			return false
@@ -1432,401 +1434,401 @@ func (d *decoder) decProcess(v *specs.Process) bool {
 	}
 }
 
-func (d *decoder) decPtrBool(v **bool) bool {
-	if d.null() {
+func decPtrBool(d *jsonscan.Decoder, v **bool) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(bool)
 	*v = p
-	return d.boolean(p)
+	return d.Boolean(p)
 }
 
-func (d *decoder) decPtrBox(v **specs.Box) bool {
-	if d.null() {
+func decPtrBox(d *jsonscan.Decoder, v **specs.Box) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.Box)
 	*v = p
-	return d.decBox(p)
+	return decBox(d, p)
 }
 
-func (d *decoder) decPtrCPUAffinity(v **specs.CPUAffinity) bool {
-	if d.null() {
+func decPtrCPUAffinity(d *jsonscan.Decoder, v **specs.CPUAffinity) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.CPUAffinity)
 	*v = p
-	return d.decCPUAffinity(p)
+	return decCPUAffinity(d, p)
 }
 
-func (d *decoder) decPtrFileMode(v **os.FileMode) bool {
-	if d.null() {
+func decPtrFileMode(d *jsonscan.Decoder, v **os.FileMode) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(os.FileMode)
 	*v = p
-	return unsigned(d, p, 32)
+	return jsonscan.Unsigned(d, p, 32)
 }
 
-func (d *decoder) decPtrFreeBSD(v **specs.FreeBSD) bool {
-	if d.null() {
+func decPtrFreeBSD(d *jsonscan.Decoder, v **specs.FreeBSD) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.FreeBSD)
 	*v = p
-	return d.decFreeBSD(p)
+	return decFreeBSD(d, p)
 }
 
-func (d *decoder) decPtrFreeBSDJail(v **specs.FreeBSDJail) bool {
-	if d.null() {
+func decPtrFreeBSDJail(d *jsonscan.Decoder, v **specs.FreeBSDJail) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.FreeBSDJail)
 	*v = p
-	return d.decFreeBSDJail(p)
+	return decFreeBSDJail(d, p)
 }
 
-func (d *decoder) decPtrFreeBSDJailAllow(v **specs.FreeBSDJailAllow) bool {
-	if d.null() {
+func decPtrFreeBSDJailAllow(d *jsonscan.Decoder, v **specs.FreeBSDJailAllow) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.FreeBSDJailAllow)
 	*v = p
-	return d.decFreeBSDJailAllow(p)
+	return decFreeBSDJailAllow(d, p)
 }
 
-func (d *decoder) decPtrHWConfig(v **specs.HWConfig) bool {
-	if d.null() {
+func decPtrHWConfig(d *jsonscan.Decoder, v **specs.HWConfig) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.HWConfig)
 	*v = p
-	return d.decHWConfig(p)
+	return decHWConfig(d, p)
 }
 
-func (d *decoder) decPtrHooks(v **specs.Hooks) bool {
-	if d.null() {
+func decPtrHooks(d *jsonscan.Decoder, v **specs.Hooks) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.Hooks)
 	*v = p
-	return d.decHooks(p)
+	return decHooks(d, p)
 }
 
-func (d *decoder) decPtrInt(v **int) bool {
-	if d.null() {
+func decPtrInt(d *jsonscan.Decoder, v **int) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(int)
 	*v = p
-	return signed(d, p, strconv.IntSize)
+	return jsonscan.Signed(d, p, strconv.IntSize)
 }
 
-func (d *decoder) decPtrInt64(v **int64) bool {
-	if d.null() {
+func decPtrInt64(d *jsonscan.Decoder, v **int64) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(int64)
 	*v = p
-	return signed(d, p, 64)
+	return jsonscan.Signed(d, p, 64)
 }
 
-func (d *decoder) decPtrLinux(v **specs.Linux) bool {
-	if d.null() {
+func decPtrLinux(d *jsonscan.Decoder, v **specs.Linux) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.Linux)
 	*v = p
-	return d.decLinux(p)
+	return decLinux(d, p)
 }
 
-func (d *decoder) decPtrLinuxBlockIO(v **specs.LinuxBlockIO) bool {
-	if d.null() {
+func decPtrLinuxBlockIO(d *jsonscan.Decoder, v **specs.LinuxBlockIO) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxBlockIO)
 	*v = p
-	return d.decLinuxBlockIO(p)
+	return decLinuxBlockIO(d, p)
 }
 
-func (d *decoder) decPtrLinuxCPU(v **specs.LinuxCPU) bool {
-	if d.null() {
+func decPtrLinuxCPU(d *jsonscan.Decoder, v **specs.LinuxCPU) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxCPU)
 	*v = p
-	return d.decLinuxCPU(p)
+	return decLinuxCPU(d, p)
 }
 
-func (d *decoder) decPtrLinuxCapabilities(v **specs.LinuxCapabilities) bool {
-	if d.null() {
+func decPtrLinuxCapabilities(d *jsonscan.Decoder, v **specs.LinuxCapabilities) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxCapabilities)
 	*v = p
-	return d.decLinuxCapabilities(p)
+	return decLinuxCapabilities(d, p)
 }
 
-func (d *decoder) decPtrLinuxIOPriority(v **specs.LinuxIOPriority) bool {
-	if d.null() {
+func decPtrLinuxIOPriority(d *jsonscan.Decoder, v **specs.LinuxIOPriority) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxIOPriority)
 	*v = p
-	return d.decLinuxIOPriority(p)
+	return decLinuxIOPriority(d, p)
 }
 
-func (d *decoder) decPtrLinuxIntelRdt(v **specs.LinuxIntelRdt) bool {
-	if d.null() {
+func decPtrLinuxIntelRdt(d *jsonscan.Decoder, v **specs.LinuxIntelRdt) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxIntelRdt)
 	*v = p
-	return d.decLinuxIntelRdt(p)
+	return decLinuxIntelRdt(d, p)
 }
 
-func (d *decoder) decPtrLinuxMemory(v **specs.LinuxMemory) bool {
-	if d.null() {
+func decPtrLinuxMemory(d *jsonscan.Decoder, v **specs.LinuxMemory) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxMemory)
 	*v = p
-	return d.decLinuxMemory(p)
+	return decLinuxMemory(d, p)
 }
 
-func (d *decoder) decPtrLinuxMemoryPolicy(v **specs.LinuxMemoryPolicy) bool {
-	if d.null() {
+func decPtrLinuxMemoryPolicy(d *jsonscan.Decoder, v **specs.LinuxMemoryPolicy) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxMemoryPolicy)
 	*v = p
-	return d.decLinuxMemoryPolicy(p)
+	return decLinuxMemoryPolicy(d, p)
 }
 
-func (d *decoder) decPtrLinuxNetwork(v **specs.LinuxNetwork) bool {
-	if d.null() {
+func decPtrLinuxNetwork(d *jsonscan.Decoder, v **specs.LinuxNetwork) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxNetwork)
 	*v = p
-	return d.decLinuxNetwork(p)
+	return decLinuxNetwork(d, p)
 }
 
-func (d *decoder) decPtrLinuxPersonality(v **specs.LinuxPersonality) bool {
-	if d.null() {
+func decPtrLinuxPersonality(d *jsonscan.Decoder, v **specs.LinuxPersonality) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxPersonality)
 	*v = p
-	return d.decLinuxPersonality(p)
+	return decLinuxPersonality(d, p)
 }
 
-func (d *decoder) decPtrLinuxPids(v **specs.LinuxPids) bool {
-	if d.null() {
+func decPtrLinuxPids(d *jsonscan.Decoder, v **specs.LinuxPids) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxPids)
 	*v = p
-	return d.decLinuxPids(p)
+	return decLinuxPids(d, p)
 }
 
-func (d *decoder) decPtrLinuxResources(v **specs.LinuxResources) bool {
-	if d.null() {
+func decPtrLinuxResources(d *jsonscan.Decoder, v **specs.LinuxResources) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxResources)
 	*v = p
-	return d.decLinuxResources(p)
+	return decLinuxResources(d, p)
 }
 
-func (d *decoder) decPtrLinuxSeccomp(v **specs.LinuxSeccomp) bool {
-	if d.null() {
+func decPtrLinuxSeccomp(d *jsonscan.Decoder, v **specs.LinuxSeccomp) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.LinuxSeccomp)
 	*v = p
-	return d.decLinuxSeccomp(p)
+	return decLinuxSeccomp(d, p)
 }
 
-func (d *decoder) decPtrProcess(v **specs.Process) bool {
-	if d.null() {
+func decPtrProcess(d *jsonscan.Decoder, v **specs.Process) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.Process)
 	*v = p
-	return d.decProcess(p)
+	return decProcess(d, p)
 }
 
-func (d *decoder) decPtrRoot(v **specs.Root) bool {
-	if d.null() {
+func decPtrRoot(d *jsonscan.Decoder, v **specs.Root) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.Root)
 	*v = p
-	return d.decRoot(p)
+	return decRoot(d, p)
 }
 
-func (d *decoder) decPtrScheduler(v **specs.Scheduler) bool {
-	if d.null() {
+func decPtrScheduler(d *jsonscan.Decoder, v **specs.Scheduler) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.Scheduler)
 	*v = p
-	return d.decScheduler(p)
+	return decScheduler(d, p)
 }
 
-func (d *decoder) decPtrSolaris(v **specs.Solaris) bool {
-	if d.null() {
+func decPtrSolaris(d *jsonscan.Decoder, v **specs.Solaris) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.Solaris)
 	*v = p
-	return d.decSolaris(p)
+	return decSolaris(d, p)
 }
 
-func (d *decoder) decPtrSolarisCappedCPU(v **specs.SolarisCappedCPU) bool {
-	if d.null() {
+func decPtrSolarisCappedCPU(d *jsonscan.Decoder, v **specs.SolarisCappedCPU) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.SolarisCappedCPU)
 	*v = p
-	return d.decSolarisCappedCPU(p)
+	return decSolarisCappedCPU(d, p)
 }
 
-func (d *decoder) decPtrSolarisCappedMemory(v **specs.SolarisCappedMemory) bool {
-	if d.null() {
+func decPtrSolarisCappedMemory(d *jsonscan.Decoder, v **specs.SolarisCappedMemory) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.SolarisCappedMemory)
 	*v = p
-	return d.decSolarisCappedMemory(p)
+	return decSolarisCappedMemory(d, p)
 }
 
-func (d *decoder) decPtrUint(v **uint) bool {
-	if d.null() {
+func decPtrUint(d *jsonscan.Decoder, v **uint) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(uint)
 	*v = p
-	return unsigned(d, p, strconv.IntSize)
+	return jsonscan.Unsigned(d, p, strconv.IntSize)
 }
 
-func (d *decoder) decPtrUint16(v **uint16) bool {
-	if d.null() {
+func decPtrUint16(d *jsonscan.Decoder, v **uint16) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(uint16)
 	*v = p
-	return unsigned(d, p, 16)
+	return jsonscan.Unsigned(d, p, 16)
 }
 
-func (d *decoder) decPtrUint32(v **uint32) bool {
-	if d.null() {
+func decPtrUint32(d *jsonscan.Decoder, v **uint32) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(uint32)
 	*v = p
-	return unsigned(d, p, 32)
+	return jsonscan.Unsigned(d, p, 32)
 }
 
-func (d *decoder) decPtrUint64(v **uint64) bool {
-	if d.null() {
+func decPtrUint64(d *jsonscan.Decoder, v **uint64) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(uint64)
 	*v = p
-	return unsigned(d, p, 64)
+	return jsonscan.Unsigned(d, p, 64)
 }
 
-func (d *decoder) decPtrVM(v **specs.VM) bool {
-	if d.null() {
+func decPtrVM(d *jsonscan.Decoder, v **specs.VM) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.VM)
 	*v = p
-	return d.decVM(p)
+	return decVM(d, p)
 }
 
-func (d *decoder) decPtrWindows(v **specs.Windows) bool {
-	if d.null() {
+func decPtrWindows(d *jsonscan.Decoder, v **specs.Windows) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.Windows)
 	*v = p
-	return d.decWindows(p)
+	return decWindows(d, p)
 }
 
-func (d *decoder) decPtrWindowsCPUResources(v **specs.WindowsCPUResources) bool {
-	if d.null() {
+func decPtrWindowsCPUResources(d *jsonscan.Decoder, v **specs.WindowsCPUResources) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.WindowsCPUResources)
 	*v = p
-	return d.decWindowsCPUResources(p)
+	return decWindowsCPUResources(d, p)
 }
 
-func (d *decoder) decPtrWindowsHyperV(v **specs.WindowsHyperV) bool {
-	if d.null() {
+func decPtrWindowsHyperV(d *jsonscan.Decoder, v **specs.WindowsHyperV) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.WindowsHyperV)
 	*v = p
-	return d.decWindowsHyperV(p)
+	return decWindowsHyperV(d, p)
 }
 
-func (d *decoder) decPtrWindowsMemoryResources(v **specs.WindowsMemoryResources) bool {
-	if d.null() {
+func decPtrWindowsMemoryResources(d *jsonscan.Decoder, v **specs.WindowsMemoryResources) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.WindowsMemoryResources)
 	*v = p
-	return d.decWindowsMemoryResources(p)
+	return decWindowsMemoryResources(d, p)
 }
 
-func (d *decoder) decPtrWindowsNetwork(v **specs.WindowsNetwork) bool {
-	if d.null() {
+func decPtrWindowsNetwork(d *jsonscan.Decoder, v **specs.WindowsNetwork) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.WindowsNetwork)
 	*v = p
-	return d.decWindowsNetwork(p)
+	return decWindowsNetwork(d, p)
 }
 
-func (d *decoder) decPtrWindowsResources(v **specs.WindowsResources) bool {
-	if d.null() {
+func decPtrWindowsResources(d *jsonscan.Decoder, v **specs.WindowsResources) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.WindowsResources)
 	*v = p
-	return d.decWindowsResources(p)
+	return decWindowsResources(d, p)
 }
 
-func (d *decoder) decPtrWindowsStorageResources(v **specs.WindowsStorageResources) bool {
-	if d.null() {
+func decPtrWindowsStorageResources(d *jsonscan.Decoder, v **specs.WindowsStorageResources) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.WindowsStorageResources)
 	*v = p
-	return d.decWindowsStorageResources(p)
+	return decWindowsStorageResources(d, p)
 }
 
-func (d *decoder) decPtrZOS(v **specs.ZOS) bool {
-	if d.null() {
+func decPtrZOS(d *jsonscan.Decoder, v **specs.ZOS) bool {
+	if d.Null() {
 		return true
 	}
 	p := new(specs.ZOS)
 	*v = p
-	return d.decZOS(p)
+	return decZOS(d, p)
 }
 
-func (d *decoder) decRoot(v *specs.Root) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decRoot(d *jsonscan.Decoder, v *specs.Root) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -1835,11 +1837,11 @@ func (d *decoder) decRoot(v *specs.Root) bool {
 		}
 		switch name {
 		case "path":
-			ok = once(&seen, 0x1) && str(d, &v.Path)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Path)
 		case "readonly":
-			ok = once(&seen, 0x2) && d.boolean(&v.Readonly)
+			ok = jsonscan.Once(&seen, 0x2) && d.Boolean(&v.Readonly)
 		default:
-			ok = d.ignore(name, "path", "readonly")
+			ok = d.Ignore(name, "path", "readonly")
 		}
 		if !ok {
 			return false
@@ -1847,14 +1849,14 @@ func (d *decoder) decRoot(v *specs.Root) bool {
 	}
 }
 
-func (d *decoder) decScheduler(v *specs.Scheduler) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decScheduler(d *jsonscan.Decoder, v *specs.Scheduler) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -1863,21 +1865,21 @@ func (d *decoder) decScheduler(v *specs.Scheduler) bool {
 		}
 		switch name {
 		case "policy":
-			ok = once(&seen, 0x1) && str(d, &v.Policy)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Policy)
 		case "nice":
-			ok = once(&seen, 0x2) && signed(d, &v.Nice, 32)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Signed(d, &v.Nice, 32)
 		case "priority":
-			ok = once(&seen, 0x4) && signed(d, &v.Priority, 32)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Signed(d, &v.Priority, 32)
 		case "flags":
-			ok = once(&seen, 0x8) && d.decSliceLinuxSchedulerFlag(&v.Flags)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceLinuxSchedulerFlag(d, &v.Flags)
 		case "runtime":
-			ok = once(&seen, 0x10) && unsigned(d, &v.Runtime, 64)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Unsigned(d, &v.Runtime, 64)
 		case "deadline":
-			ok = once(&seen, 0x20) && unsigned(d, &v.Deadline, 64)
+			ok = jsonscan.Once(&seen, 0x20) && jsonscan.Unsigned(d, &v.Deadline, 64)
 		case "period":
-			ok = once(&seen, 0x40) && unsigned(d, &v.Period, 64)
+			ok = jsonscan.Once(&seen, 0x40) && jsonscan.Unsigned(d, &v.Period, 64)
 		default:
-			ok = d.ignore(name, "policy", "nice", "priority", "flags", "runtime", "deadline", "period")
+			ok = d.Ignore(name, "policy", "nice", "priority", "flags", "runtime", "deadline", "period")
 		}
 		if !ok {
 			return false
@@ -1885,586 +1887,586 @@ func (d *decoder) decScheduler(v *specs.Scheduler) bool {
 	}
 }
 
-func (d *decoder) decSliceArch(v *[]specs.Arch) bool {
-	if d.null() {
+func decSliceArch(d *jsonscan.Decoder, v *[]specs.Arch) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.Arch{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.Arch
-		if !ok || !str(d, &e) {
+		if !ok || !jsonscan.Str(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceFreeBSDDevice(v *[]specs.FreeBSDDevice) bool {
-	if d.null() {
+func decSliceFreeBSDDevice(d *jsonscan.Decoder, v *[]specs.FreeBSDDevice) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.FreeBSDDevice{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.FreeBSDDevice
-		if !ok || !d.decFreeBSDDevice(&e) {
+		if !ok || !decFreeBSDDevice(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceHook(v *[]specs.Hook) bool {
-	if d.null() {
+func decSliceHook(d *jsonscan.Decoder, v *[]specs.Hook) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.Hook{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.Hook
-		if !ok || !d.decHook(&e) {
+		if !ok || !decHook(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceIOMems(v *[]specs.IOMems) bool {
-	if d.null() {
+func decSliceIOMems(d *jsonscan.Decoder, v *[]specs.IOMems) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.IOMems{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.IOMems
-		if !ok || !d.decIOMems(&e) {
+		if !ok || !decIOMems(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxDevice(v *[]specs.LinuxDevice) bool {
-	if d.null() {
+func decSliceLinuxDevice(d *jsonscan.Decoder, v *[]specs.LinuxDevice) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxDevice{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxDevice
-		if !ok || !d.decLinuxDevice(&e) {
+		if !ok || !decLinuxDevice(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxDeviceCgroup(v *[]specs.LinuxDeviceCgroup) bool {
-	if d.null() {
+func decSliceLinuxDeviceCgroup(d *jsonscan.Decoder, v *[]specs.LinuxDeviceCgroup) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxDeviceCgroup{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxDeviceCgroup
-		if !ok || !d.decLinuxDeviceCgroup(&e) {
+		if !ok || !decLinuxDeviceCgroup(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxHugepageLimit(v *[]specs.LinuxHugepageLimit) bool {
-	if d.null() {
+func decSliceLinuxHugepageLimit(d *jsonscan.Decoder, v *[]specs.LinuxHugepageLimit) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxHugepageLimit{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxHugepageLimit
-		if !ok || !d.decLinuxHugepageLimit(&e) {
+		if !ok || !decLinuxHugepageLimit(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxIDMapping(v *[]specs.LinuxIDMapping) bool {
-	if d.null() {
+func decSliceLinuxIDMapping(d *jsonscan.Decoder, v *[]specs.LinuxIDMapping) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxIDMapping{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxIDMapping
-		if !ok || !d.decLinuxIDMapping(&e) {
+		if !ok || !decLinuxIDMapping(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxInterfacePriority(v *[]specs.LinuxInterfacePriority) bool {
-	if d.null() {
+func decSliceLinuxInterfacePriority(d *jsonscan.Decoder, v *[]specs.LinuxInterfacePriority) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxInterfacePriority{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxInterfacePriority
-		if !ok || !d.decLinuxInterfacePriority(&e) {
+		if !ok || !decLinuxInterfacePriority(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxNamespace(v *[]specs.LinuxNamespace) bool {
-	if d.null() {
+func decSliceLinuxNamespace(d *jsonscan.Decoder, v *[]specs.LinuxNamespace) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxNamespace{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxNamespace
-		if !ok || !d.decLinuxNamespace(&e) {
+		if !ok || !decLinuxNamespace(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxPersonalityFlag(v *[]specs.LinuxPersonalityFlag) bool {
-	if d.null() {
+func decSliceLinuxPersonalityFlag(d *jsonscan.Decoder, v *[]specs.LinuxPersonalityFlag) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxPersonalityFlag{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxPersonalityFlag
-		if !ok || !str(d, &e) {
+		if !ok || !jsonscan.Str(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxSchedulerFlag(v *[]specs.LinuxSchedulerFlag) bool {
-	if d.null() {
+func decSliceLinuxSchedulerFlag(d *jsonscan.Decoder, v *[]specs.LinuxSchedulerFlag) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxSchedulerFlag{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxSchedulerFlag
-		if !ok || !str(d, &e) {
+		if !ok || !jsonscan.Str(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxSeccompArg(v *[]specs.LinuxSeccompArg) bool {
-	if d.null() {
+func decSliceLinuxSeccompArg(d *jsonscan.Decoder, v *[]specs.LinuxSeccompArg) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxSeccompArg{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxSeccompArg
-		if !ok || !d.decLinuxSeccompArg(&e) {
+		if !ok || !decLinuxSeccompArg(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxSeccompFlag(v *[]specs.LinuxSeccompFlag) bool {
-	if d.null() {
+func decSliceLinuxSeccompFlag(d *jsonscan.Decoder, v *[]specs.LinuxSeccompFlag) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxSeccompFlag{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxSeccompFlag
-		if !ok || !str(d, &e) {
+		if !ok || !jsonscan.Str(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxSyscall(v *[]specs.LinuxSyscall) bool {
-	if d.null() {
+func decSliceLinuxSyscall(d *jsonscan.Decoder, v *[]specs.LinuxSyscall) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxSyscall{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxSyscall
-		if !ok || !d.decLinuxSyscall(&e) {
+		if !ok || !decLinuxSyscall(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxThrottleDevice(v *[]specs.LinuxThrottleDevice) bool {
-	if d.null() {
+func decSliceLinuxThrottleDevice(d *jsonscan.Decoder, v *[]specs.LinuxThrottleDevice) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxThrottleDevice{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxThrottleDevice
-		if !ok || !d.decLinuxThrottleDevice(&e) {
+		if !ok || !decLinuxThrottleDevice(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceLinuxWeightDevice(v *[]specs.LinuxWeightDevice) bool {
-	if d.null() {
+func decSliceLinuxWeightDevice(d *jsonscan.Decoder, v *[]specs.LinuxWeightDevice) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.LinuxWeightDevice{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.LinuxWeightDevice
-		if !ok || !d.decLinuxWeightDevice(&e) {
+		if !ok || !decLinuxWeightDevice(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceMemoryPolicyFlagType(v *[]specs.MemoryPolicyFlagType) bool {
-	if d.null() {
+func decSliceMemoryPolicyFlagType(d *jsonscan.Decoder, v *[]specs.MemoryPolicyFlagType) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.MemoryPolicyFlagType{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.MemoryPolicyFlagType
-		if !ok || !str(d, &e) {
+		if !ok || !jsonscan.Str(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceMount(v *[]specs.Mount) bool {
-	if d.null() {
+func decSliceMount(d *jsonscan.Decoder, v *[]specs.Mount) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.Mount{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.Mount
-		if !ok || !d.decMount(&e) {
+		if !ok || !decMount(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSlicePOSIXRlimit(v *[]specs.POSIXRlimit) bool {
-	if d.null() {
+func decSlicePOSIXRlimit(d *jsonscan.Decoder, v *[]specs.POSIXRlimit) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.POSIXRlimit{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.POSIXRlimit
-		if !ok || !d.decPOSIXRlimit(&e) {
+		if !ok || !decPOSIXRlimit(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceSolarisAnet(v *[]specs.SolarisAnet) bool {
-	if d.null() {
+func decSliceSolarisAnet(d *jsonscan.Decoder, v *[]specs.SolarisAnet) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.SolarisAnet{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.SolarisAnet
-		if !ok || !d.decSolarisAnet(&e) {
+		if !ok || !decSolarisAnet(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceString(v *[]string) bool {
-	if d.null() {
+func decSliceString(d *jsonscan.Decoder, v *[]string) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []string{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e string
-		if !ok || !str(d, &e) {
+		if !ok || !jsonscan.Str(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceUint32(v *[]uint32) bool {
-	if d.null() {
+func decSliceUint32(d *jsonscan.Decoder, v *[]uint32) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []uint32{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e uint32
-		if !ok || !unsigned(d, &e, 32) {
+		if !ok || !jsonscan.Unsigned(d, &e, 32) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceWindowsCPUGroupAffinity(v *[]specs.WindowsCPUGroupAffinity) bool {
-	if d.null() {
+func decSliceWindowsCPUGroupAffinity(d *jsonscan.Decoder, v *[]specs.WindowsCPUGroupAffinity) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.WindowsCPUGroupAffinity{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.WindowsCPUGroupAffinity
-		if !ok || !d.decWindowsCPUGroupAffinity(&e) {
+		if !ok || !decWindowsCPUGroupAffinity(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceWindowsDevice(v *[]specs.WindowsDevice) bool {
-	if d.null() {
+func decSliceWindowsDevice(d *jsonscan.Decoder, v *[]specs.WindowsDevice) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.WindowsDevice{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.WindowsDevice
-		if !ok || !d.decWindowsDevice(&e) {
+		if !ok || !decWindowsDevice(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSliceZOSNamespace(v *[]specs.ZOSNamespace) bool {
-	if d.null() {
+func decSliceZOSNamespace(d *jsonscan.Decoder, v *[]specs.ZOSNamespace) bool {
+	if d.Null() {
 		return true
 	}
-	if !d.open('[') {
+	if !d.Open('[') {
 		return false
 	}
 	list := []specs.ZOSNamespace{}
 	for first := true; ; first = false {
-		more, ok := d.next(first, ']')
+		more, ok := d.Next(first, ']')
 		if !more {
 			*v = list
 			return ok
 		}
 		var e specs.ZOSNamespace
-		if !ok || !d.decZOSNamespace(&e) {
+		if !ok || !decZOSNamespace(d, &e) {
 			return false
 		}
 		list = append(list, e)
 	}
 }
 
-func (d *decoder) decSolaris(v *specs.Solaris) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decSolaris(d *jsonscan.Decoder, v *specs.Solaris) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2473,19 +2475,19 @@ func (d *decoder) decSolaris(v *specs.Solaris) bool {
 		}
 		switch name {
 		case "milestone":
-			ok = once(&seen, 0x1) && str(d, &v.Milestone)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Milestone)
 		case "limitpriv":
-			ok = once(&seen, 0x2) && str(d, &v.LimitPriv)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.LimitPriv)
 		case "maxShmMemory":
-			ok = once(&seen, 0x4) && str(d, &v.MaxShmMemory)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Str(d, &v.MaxShmMemory)
 		case "anet":
-			ok = once(&seen, 0x8) && d.decSliceSolarisAnet(&v.Anet)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceSolarisAnet(d, &v.Anet)
 		case "cappedCPU":
-			ok = once(&seen, 0x10) && d.decPtrSolarisCappedCPU(&v.CappedCPU)
+			ok = jsonscan.Once(&seen, 0x10) && decPtrSolarisCappedCPU(d, &v.CappedCPU)
 		case "cappedMemory":
-			ok = once(&seen, 0x20) && d.decPtrSolarisCappedMemory(&v.CappedMemory)
+			ok = jsonscan.Once(&seen, 0x20) && decPtrSolarisCappedMemory(d, &v.CappedMemory)
 		default:
-			ok = d.ignore(name, "milestone", "limitpriv", "maxShmMemory", "anet", "cappedCPU", "cappedMemory")
+			ok = d.Ignore(name, "milestone", "limitpriv", "maxShmMemory", "anet", "cappedCPU", "cappedMemory")
 		}
 		if !ok {
 			return false
@@ -2493,14 +2495,14 @@ func (d *decoder) decSolaris(v *specs.Solaris) bool {
 	}
 }
 
-func (d *decoder) decSolarisAnet(v *specs.SolarisAnet) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decSolarisAnet(d *jsonscan.Decoder, v *specs.SolarisAnet) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2509,21 +2511,21 @@ func (d *decoder) decSolarisAnet(v *specs.SolarisAnet) bool {
 		}
 		switch name {
 		case "linkname":
-			ok = once(&seen, 0x1) && str(d, &v.Linkname)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Linkname)
 		case "lowerLink":
-			ok = once(&seen, 0x2) && str(d, &v.Lowerlink)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Lowerlink)
 		case "allowedAddress":
-			ok = once(&seen, 0x4) && str(d, &v.Allowedaddr)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Str(d, &v.Allowedaddr)
 		case "configureAllowedAddress":
-			ok = once(&seen, 0x8) && str(d, &v.Configallowedaddr)
+			ok = jsonscan.Once(&seen, 0x8) && jsonscan.Str(d, &v.Configallowedaddr)
 		case "defrouter":
-			ok = once(&seen, 0x10) && str(d, &v.Defrouter)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Str(d, &v.Defrouter)
 		case "linkProtection":
-			ok = once(&seen, 0x20) && str(d, &v.Linkprotection)
+			ok = jsonscan.Once(&seen, 0x20) && jsonscan.Str(d, &v.Linkprotection)
 		case "macAddress":
-			ok = once(&seen, 0x40) && str(d, &v.Macaddress)
+			ok = jsonscan.Once(&seen, 0x40) && jsonscan.Str(d, &v.Macaddress)
 		default:
-			ok = d.ignore(name, "linkname", "lowerLink", "allowedAddress", "configureAllowedAddress", "defrouter", "linkProtection", "macAddress")
+			ok = d.Ignore(name, "linkname", "lowerLink", "allowedAddress", "configureAllowedAddress", "defrouter", "linkProtection", "macAddress")
 		}
 		if !ok {
 			return false
@@ -2531,14 +2533,14 @@ func (d *decoder) decSolarisAnet(v *specs.SolarisAnet) bool {
 	}
 }
 
-func (d *decoder) decSolarisCappedCPU(v *specs.SolarisCappedCPU) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decSolarisCappedCPU(d *jsonscan.Decoder, v *specs.SolarisCappedCPU) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2547,9 +2549,9 @@ func (d *decoder) decSolarisCappedCPU(v *specs.SolarisCappedCPU) bool {
 		}
 		switch name {
 		case "ncpus":
-			ok = once(&seen, 0x1) && str(d, &v.Ncpus)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Ncpus)
 		default:
-			ok = d.ignore(name, "ncpus")
+			ok = d.Ignore(name, "ncpus")
 		}
 		if !ok {
 			return false
@@ -2557,14 +2559,14 @@ func (d *decoder) decSolarisCappedCPU(v *specs.SolarisCappedCPU) bool {
 	}
 }
 
-func (d *decoder) decSolarisCappedMemory(v *specs.SolarisCappedMemory) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decSolarisCappedMemory(d *jsonscan.Decoder, v *specs.SolarisCappedMemory) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2573,11 +2575,11 @@ func (d *decoder) decSolarisCappedMemory(v *specs.SolarisCappedMemory) bool {
 		}
 		switch name {
 		case "physical":
-			ok = once(&seen, 0x1) && str(d, &v.Physical)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Physical)
 		case "swap":
-			ok = once(&seen, 0x2) && str(d, &v.Swap)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Swap)
 		default:
-			ok = d.ignore(name, "physical", "swap")
+			ok = d.Ignore(name, "physical", "swap")
 		}
 		if !ok {
 			return false
@@ -2585,14 +2587,14 @@ func (d *decoder) decSolarisCappedMemory(v *specs.SolarisCappedMemory) bool {
 	}
 }
 
-func (d *decoder) decSpec(v *specs.Spec) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decSpec(d *jsonscan.Decoder, v *specs.Spec) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2601,35 +2603,35 @@ func (d *decoder) decSpec(v *specs.Spec) bool {
 		}
 		switch name {
 		case "ociVersion":
-			ok = once(&seen, 0x1) && str(d, &v.Version)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Version)
 		case "process":
-			ok = once(&seen, 0x2) && d.decPtrProcess(&v.Process)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrProcess(d, &v.Process)
 		case "root":
-			ok = once(&seen, 0x4) && d.decPtrRoot(&v.Root)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrRoot(d, &v.Root)
 		case "hostname":
-			ok = once(&seen, 0x8) && str(d, &v.Hostname)
+			ok = jsonscan.Once(&seen, 0x8) && jsonscan.Str(d, &v.Hostname)
 		case "domainname":
-			ok = once(&seen, 0x10) && str(d, &v.Domainname)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Str(d, &v.Domainname)
 		case "mounts":
-			ok = once(&seen, 0x20) && d.decSliceMount(&v.Mounts)
+			ok = jsonscan.Once(&seen, 0x20) && decSliceMount(d, &v.Mounts)
 		case "hooks":
-			ok = once(&seen, 0x40) && d.decPtrHooks(&v.Hooks)
+			ok = jsonscan.Once(&seen, 0x40) && decPtrHooks(d, &v.Hooks)
 		case "annotations":
-			ok = once(&seen, 0x80) && d.decMapString(&v.Annotations)
+			ok = jsonscan.Once(&seen, 0x80) && decMapString(d, &v.Annotations)
 		case "linux":
-			ok = once(&seen, 0x100) && d.decPtrLinux(&v.Linux)
+			ok = jsonscan.Once(&seen, 0x100) && decPtrLinux(d, &v.Linux)
 		case "solaris":
-			ok = once(&seen, 0x200) && d.decPtrSolaris(&v.Solaris)
+			ok = jsonscan.Once(&seen, 0x200) && decPtrSolaris(d, &v.Solaris)
 		case "windows":
-			ok = once(&seen, 0x400) && d.decPtrWindows(&v.Windows)
+			ok = jsonscan.Once(&seen, 0x400) && decPtrWindows(d, &v.Windows)
 		case "vm":
-			ok = once(&seen, 0x800) && d.decPtrVM(&v.VM)
+			ok = jsonscan.Once(&seen, 0x800) && decPtrVM(d, &v.VM)
 		case "zos":
-			ok = once(&seen, 0x1000) && d.decPtrZOS(&v.ZOS)
+			ok = jsonscan.Once(&seen, 0x1000) && decPtrZOS(d, &v.ZOS)
 		case "freebsd":
-			ok = once(&seen, 0x2000) && d.decPtrFreeBSD(&v.FreeBSD)
+			ok = jsonscan.Once(&seen, 0x2000) && decPtrFreeBSD(d, &v.FreeBSD)
 		default:
-			ok = d.ignore(name, "ociVersion", "process", "root", "hostname", "domainname", "mounts", "hooks", "annotations", "linux", "solaris", "windows", "vm", "zos", "freebsd")
+			ok = d.Ignore(name, "ociVersion", "process", "root", "hostname", "domainname", "mounts", "hooks", "annotations", "linux", "solaris", "windows", "vm", "zos", "freebsd")
 		}
 		if !ok {
 			return false
@@ -2637,16 +2639,16 @@ func (d *decoder) decSpec(v *specs.Spec) bool {
 	}
 }
 
-func (d *decoder) decUser(v *specs.User) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decUser(d *jsonscan.Decoder, v *specs.User) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
-			d.bare = d.bare || seen&0x3 != 0x3
+			d.Bare = d.Bare || seen&0x3 != 0x3
 			return ok
 		}
 		if !ok {
@@ -2654,17 +2656,17 @@ func (d *decoder) decUser(v *specs.User) bool {
 		}
 		switch name {
 		case "uid":
-			ok = once(&seen, 0x1) && unsigned(d, &v.UID, 32)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Unsigned(d, &v.UID, 32)
 		case "gid":
-			ok = once(&seen, 0x2) && unsigned(d, &v.GID, 32)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Unsigned(d, &v.GID, 32)
 		case "umask":
-			ok = once(&seen, 0x4) && d.decPtrUint32(&v.Umask)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrUint32(d, &v.Umask)
 		case "additionalGids":
-			ok = once(&seen, 0x8) && d.decSliceUint32(&v.AdditionalGids)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceUint32(d, &v.AdditionalGids)
 		case "username":
-			ok = once(&seen, 0x10) && str(d, &v.Username)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Str(d, &v.Username)
 		default:
-			ok = d.ignore(name, "uid", "gid", "umask", "additionalGids", "username")
+			ok = d.Ignore(name, "uid", "gid", "umask", "additionalGids", "username")
 		}
 		if !ok {
 			return false
@@ -2672,14 +2674,14 @@ func (d *decoder) decUser(v *specs.User) bool {
 	}
 }
 
-func (d *decoder) decVM(v *specs.VM) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decVM(d *jsonscan.Decoder, v *specs.VM) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2688,15 +2690,15 @@ func (d *decoder) decVM(v *specs.VM) bool {
 		}
 		switch name {
 		case "hypervisor":
-			ok = once(&seen, 0x1) && d.decVMHypervisor(&v.Hypervisor)
+			ok = jsonscan.Once(&seen, 0x1) && decVMHypervisor(d, &v.Hypervisor)
 		case "kernel":
-			ok = once(&seen, 0x2) && d.decVMKernel(&v.Kernel)
+			ok = jsonscan.Once(&seen, 0x2) && decVMKernel(d, &v.Kernel)
 		case "image":
-			ok = once(&seen, 0x4) && d.decVMImage(&v.Image)
+			ok = jsonscan.Once(&seen, 0x4) && decVMImage(d, &v.Image)
 		case "hwconfig":
-			ok = once(&seen, 0x8) && d.decPtrHWConfig(&v.HwConfig)
+			ok = jsonscan.Once(&seen, 0x8) && decPtrHWConfig(d, &v.HwConfig)
 		default:
-			ok = d.ignore(name, "hypervisor", "kernel", "image", "hwconfig")
+			ok = d.Ignore(name, "hypervisor", "kernel", "image", "hwconfig")
 		}
 		if !ok {
 			return false
@@ -2704,14 +2706,14 @@ func (d *decoder) decVM(v *specs.VM) bool {
 	}
 }
 
-func (d *decoder) decVMHypervisor(v *specs.VMHypervisor) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decVMHypervisor(d *jsonscan.Decoder, v *specs.VMHypervisor) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2720,11 +2722,11 @@ func (d *decoder) decVMHypervisor(v *specs.VMHypervisor) bool {
 		}
 		switch name {
 		case "path":
-			ok = once(&seen, 0x1) && str(d, &v.Path)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Path)
 		case "parameters":
-			ok = once(&seen, 0x2) && d.decSliceString(&v.Parameters)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceString(d, &v.Parameters)
 		default:
-			ok = d.ignore(name, "path", "parameters")
+			ok = d.Ignore(name, "path", "parameters")
 		}
 		if !ok {
 			return false
@@ -2732,14 +2734,14 @@ func (d *decoder) decVMHypervisor(v *specs.VMHypervisor) bool {
 	}
 }
 
-func (d *decoder) decVMImage(v *specs.VMImage) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decVMImage(d *jsonscan.Decoder, v *specs.VMImage) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2748,11 +2750,11 @@ func (d *decoder) decVMImage(v *specs.VMImage) bool {
 		}
 		switch name {
 		case "path":
-			ok = once(&seen, 0x1) && str(d, &v.Path)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Path)
 		case "format":
-			ok = once(&seen, 0x2) && str(d, &v.Format)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Format)
 		default:
-			ok = d.ignore(name, "path", "format")
+			ok = d.Ignore(name, "path", "format")
 		}
 		if !ok {
 			return false
@@ -2760,14 +2762,14 @@ func (d *decoder) decVMImage(v *specs.VMImage) bool {
 	}
 }
 
-func (d *decoder) decVMKernel(v *specs.VMKernel) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decVMKernel(d *jsonscan.Decoder, v *specs.VMKernel) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2776,13 +2778,13 @@ func (d *decoder) decVMKernel(v *specs.VMKernel) bool {
 		}
 		switch name {
 		case "path":
-			ok = once(&seen, 0x1) && str(d, &v.Path)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Path)
 		case "parameters":
-			ok = once(&seen, 0x2) && d.decSliceString(&v.Parameters)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceString(d, &v.Parameters)
 		case "initrd":
-			ok = once(&seen, 0x4) && str(d, &v.InitRD)
+			ok = jsonscan.Once(&seen, 0x4) && jsonscan.Str(d, &v.InitRD)
 		default:
-			ok = d.ignore(name, "path", "parameters", "initrd")
+			ok = d.Ignore(name, "path", "parameters", "initrd")
 		}
 		if !ok {
 			return false
@@ -2790,14 +2792,14 @@ func (d *decoder) decVMKernel(v *specs.VMKernel) bool {
 	}
 }
 
-func (d *decoder) decWindows(v *specs.Windows) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decWindows(d *jsonscan.Decoder, v *specs.Windows) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2806,23 +2808,23 @@ func (d *decoder) decWindows(v *specs.Windows) bool {
 		}
 		switch name {
 		case "layerFolders":
-			ok = once(&seen, 0x1) && d.decSliceString(&v.LayerFolders)
+			ok = jsonscan.Once(&seen, 0x1) && decSliceString(d, &v.LayerFolders)
 		case "devices":
-			ok = once(&seen, 0x2) && d.decSliceWindowsDevice(&v.Devices)
+			ok = jsonscan.Once(&seen, 0x2) && decSliceWindowsDevice(d, &v.Devices)
 		case "resources":
-			ok = once(&seen, 0x4) && d.decPtrWindowsResources(&v.Resources)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrWindowsResources(d, &v.Resources)
 		case "credentialSpec":
-			ok = once(&seen, 0x8) && d.anything(&v.CredentialSpec)
+			ok = jsonscan.Once(&seen, 0x8) && d.Anything(&v.CredentialSpec)
 		case "servicing":
-			ok = once(&seen, 0x10) && d.boolean(&v.Servicing)
+			ok = jsonscan.Once(&seen, 0x10) && d.Boolean(&v.Servicing)
 		case "ignoreFlushesDuringBoot":
-			ok = once(&seen, 0x20) && d.boolean(&v.IgnoreFlushesDuringBoot)
+			ok = jsonscan.Once(&seen, 0x20) && d.Boolean(&v.IgnoreFlushesDuringBoot)
 		case "hyperv":
-			ok = once(&seen, 0x40) && d.decPtrWindowsHyperV(&v.HyperV)
+			ok = jsonscan.Once(&seen, 0x40) && decPtrWindowsHyperV(d, &v.HyperV)
 		case "network":
-			ok = once(&seen, 0x80) && d.decPtrWindowsNetwork(&v.Network)
+			ok = jsonscan.Once(&seen, 0x80) && decPtrWindowsNetwork(d, &v.Network)
 		default:
-			ok = d.ignore(name, "layerFolders", "devices", "resources", "credentialSpec", "servicing", "ignoreFlushesDuringBoot", "hyperv", "network")
+			ok = d.Ignore(name, "layerFolders", "devices", "resources", "credentialSpec", "servicing", "ignoreFlushesDuringBoot", "hyperv", "network")
 		}
 		if !ok {
 			return false
@@ -2830,14 +2832,14 @@ func (d *decoder) decWindows(v *specs.Windows) bool {
 	}
 }
 
-func (d *decoder) decWindowsCPUGroupAffinity(v *specs.WindowsCPUGroupAffinity) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decWindowsCPUGroupAffinity(d *jsonscan.Decoder, v *specs.WindowsCPUGroupAffinity) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2846,11 +2848,11 @@ func (d *decoder) decWindowsCPUGroupAffinity(v *specs.WindowsCPUGroupAffinity) b
 		}
 		switch name {
 		case "mask":
-			ok = once(&seen, 0x1) && unsigned(d, &v.Mask, 64)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Unsigned(d, &v.Mask, 64)
 		case "group":
-			ok = once(&seen, 0x2) && unsigned(d, &v.Group, 32)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Unsigned(d, &v.Group, 32)
 		default:
-			ok = d.ignore(name, "mask", "group")
+			ok = d.Ignore(name, "mask", "group")
 		}
 		if !ok {
 			return false
@@ -2858,14 +2860,14 @@ func (d *decoder) decWindowsCPUGroupAffinity(v *specs.WindowsCPUGroupAffinity) b
 	}
 }
 
-func (d *decoder) decWindowsCPUResources(v *specs.WindowsCPUResources) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decWindowsCPUResources(d *jsonscan.Decoder, v *specs.WindowsCPUResources) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2874,15 +2876,15 @@ func (d *decoder) decWindowsCPUResources(v *specs.WindowsCPUResources) bool {
 		}
 		switch name {
 		case "count":
-			ok = once(&seen, 0x1) && d.decPtrUint64(&v.Count)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrUint64(d, &v.Count)
 		case "shares":
-			ok = once(&seen, 0x2) && d.decPtrUint16(&v.Shares)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrUint16(d, &v.Shares)
 		case "maximum":
-			ok = once(&seen, 0x4) && d.decPtrUint16(&v.Maximum)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrUint16(d, &v.Maximum)
 		case "affinity":
-			ok = once(&seen, 0x8) && d.decSliceWindowsCPUGroupAffinity(&v.Affinity)
+			ok = jsonscan.Once(&seen, 0x8) && decSliceWindowsCPUGroupAffinity(d, &v.Affinity)
 		default:
-			ok = d.ignore(name, "count", "shares", "maximum", "affinity")
+			ok = d.Ignore(name, "count", "shares", "maximum", "affinity")
 		}
 		if !ok {
 			return false
@@ -2890,14 +2892,14 @@ func (d *decoder) decWindowsCPUResources(v *specs.WindowsCPUResources) bool {
 	}
 }
 
-func (d *decoder) decWindowsDevice(v *specs.WindowsDevice) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decWindowsDevice(d *jsonscan.Decoder, v *specs.WindowsDevice) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2906,11 +2908,11 @@ func (d *decoder) decWindowsDevice(v *specs.WindowsDevice) bool {
 		}
 		switch name {
 		case "id":
-			ok = once(&seen, 0x1) && str(d, &v.ID)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.ID)
 		case "idType":
-			ok = once(&seen, 0x2) && str(d, &v.IDType)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.IDType)
 		default:
-			ok = d.ignore(name, "id", "idType")
+			ok = d.Ignore(name, "id", "idType")
 		}
 		if !ok {
 			return false
@@ -2918,14 +2920,14 @@ func (d *decoder) decWindowsDevice(v *specs.WindowsDevice) bool {
 	}
 }
 
-func (d *decoder) decWindowsHyperV(v *specs.WindowsHyperV) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decWindowsHyperV(d *jsonscan.Decoder, v *specs.WindowsHyperV) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2934,9 +2936,9 @@ func (d *decoder) decWindowsHyperV(v *specs.WindowsHyperV) bool {
 		}
 		switch name {
 		case "utilityVMPath":
-			ok = once(&seen, 0x1) && str(d, &v.UtilityVMPath)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.UtilityVMPath)
 		default:
-			ok = d.ignore(name, "utilityVMPath")
+			ok = d.Ignore(name, "utilityVMPath")
 		}
 		if !ok {
 			return false
@@ -2944,14 +2946,14 @@ func (d *decoder) decWindowsHyperV(v *specs.WindowsHyperV) bool {
 	}
 }
 
-func (d *decoder) decWindowsMemoryResources(v *specs.WindowsMemoryResources) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decWindowsMemoryResources(d *jsonscan.Decoder, v *specs.WindowsMemoryResources) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2960,9 +2962,9 @@ func (d *decoder) decWindowsMemoryResources(v *specs.WindowsMemoryResources) boo
 		}
 		switch name {
 		case "limit":
-			ok = once(&seen, 0x1) && d.decPtrUint64(&v.Limit)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrUint64(d, &v.Limit)
 		default:
-			ok = d.ignore(name, "limit")
+			ok = d.Ignore(name, "limit")
 		}
 		if !ok {
 			return false
@@ -2970,14 +2972,14 @@ func (d *decoder) decWindowsMemoryResources(v *specs.WindowsMemoryResources) boo
 	}
 }
 
-func (d *decoder) decWindowsNetwork(v *specs.WindowsNetwork) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decWindowsNetwork(d *jsonscan.Decoder, v *specs.WindowsNetwork) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -2986,17 +2988,17 @@ func (d *decoder) decWindowsNetwork(v *specs.WindowsNetwork) bool {
 		}
 		switch name {
 		case "endpointList":
-			ok = once(&seen, 0x1) && d.decSliceString(&v.EndpointList)
+			ok = jsonscan.Once(&seen, 0x1) && decSliceString(d, &v.EndpointList)
 		case "allowUnqualifiedDNSQuery":
-			ok = once(&seen, 0x2) && d.boolean(&v.AllowUnqualifiedDNSQuery)
+			ok = jsonscan.Once(&seen, 0x2) && d.Boolean(&v.AllowUnqualifiedDNSQuery)
 		case "DNSSearchList":
-			ok = once(&seen, 0x4) && d.decSliceString(&v.DNSSearchList)
+			ok = jsonscan.Once(&seen, 0x4) && decSliceString(d, &v.DNSSearchList)
 		case "networkSharedContainerName":
-			ok = once(&seen, 0x8) && str(d, &v.NetworkSharedContainerName)
+			ok = jsonscan.Once(&seen, 0x8) && jsonscan.Str(d, &v.NetworkSharedContainerName)
 		case "networkNamespace":
-			ok = once(&seen, 0x10) && str(d, &v.NetworkNamespace)
+			ok = jsonscan.Once(&seen, 0x10) && jsonscan.Str(d, &v.NetworkNamespace)
 		default:
-			ok = d.ignore(name, "endpointList", "allowUnqualifiedDNSQuery", "DNSSearchList", "networkSharedContainerName", "networkNamespace")
+			ok = d.Ignore(name, "endpointList", "allowUnqualifiedDNSQuery", "DNSSearchList", "networkSharedContainerName", "networkNamespace")
 		}
 		if !ok {
 			return false
@@ -3004,14 +3006,14 @@ func (d *decoder) decWindowsNetwork(v *specs.WindowsNetwork) bool {
 	}
 }
 
-func (d *decoder) decWindowsResources(v *specs.WindowsResources) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decWindowsResources(d *jsonscan.Decoder, v *specs.WindowsResources) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -3020,13 +3022,13 @@ func (d *decoder) decWindowsResources(v *specs.WindowsResources) bool {
 		}
 		switch name {
 		case "memory":
-			ok = once(&seen, 0x1) && d.decPtrWindowsMemoryResources(&v.Memory)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrWindowsMemoryResources(d, &v.Memory)
 		case "cpu":
-			ok = once(&seen, 0x2) && d.decPtrWindowsCPUResources(&v.CPU)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrWindowsCPUResources(d, &v.CPU)
 		case "storage":
-			ok = once(&seen, 0x4) && d.decPtrWindowsStorageResources(&v.Storage)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrWindowsStorageResources(d, &v.Storage)
 		default:
-			ok = d.ignore(name, "memory", "cpu", "storage")
+			ok = d.Ignore(name, "memory", "cpu", "storage")
 		}
 		if !ok {
 			return false
@@ -3034,14 +3036,14 @@ func (d *decoder) decWindowsResources(v *specs.WindowsResources) bool {
 	}
 }
 
-func (d *decoder) decWindowsStorageResources(v *specs.WindowsStorageResources) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decWindowsStorageResources(d *jsonscan.Decoder, v *specs.WindowsStorageResources) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -3050,13 +3052,13 @@ func (d *decoder) decWindowsStorageResources(v *specs.WindowsStorageResources) b
 		}
 		switch name {
 		case "iops":
-			ok = once(&seen, 0x1) && d.decPtrUint64(&v.Iops)
+			ok = jsonscan.Once(&seen, 0x1) && decPtrUint64(d, &v.Iops)
 		case "bps":
-			ok = once(&seen, 0x2) && d.decPtrUint64(&v.Bps)
+			ok = jsonscan.Once(&seen, 0x2) && decPtrUint64(d, &v.Bps)
 		case "sandboxSize":
-			ok = once(&seen, 0x4) && d.decPtrUint64(&v.SandboxSize)
+			ok = jsonscan.Once(&seen, 0x4) && decPtrUint64(d, &v.SandboxSize)
 		default:
-			ok = d.ignore(name, "iops", "bps", "sandboxSize")
+			ok = d.Ignore(name, "iops", "bps", "sandboxSize")
 		}
 		if !ok {
 			return false
@@ -3064,14 +3066,14 @@ func (d *decoder) decWindowsStorageResources(v *specs.WindowsStorageResources) b
 	}
 }
 
-func (d *decoder) decZOS(v *specs.ZOS) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decZOS(d *jsonscan.Decoder, v *specs.ZOS) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -3080,9 +3082,9 @@ func (d *decoder) decZOS(v *specs.ZOS) bool {
 		}
 		switch name {
 		case "namespaces":
-			ok = once(&seen, 0x1) && d.decSliceZOSNamespace(&v.Namespaces)
+			ok = jsonscan.Once(&seen, 0x1) && decSliceZOSNamespace(d, &v.Namespaces)
 		default:
-			ok = d.ignore(name, "namespaces")
+			ok = d.Ignore(name, "namespaces")
 		}
 		if !ok {
 			return false
@@ -3090,14 +3092,14 @@ func (d *decoder) decZOS(v *specs.ZOS) bool {
 	}
 }
 
-func (d *decoder) decZOSNamespace(v *specs.ZOSNamespace) bool {
-	if d.peek() != '{' {
-		return d.null()
+func decZOSNamespace(d *jsonscan.Decoder, v *specs.ZOSNamespace) bool {
+	if d.Peek() != '{' {
+		return d.Null()
 	}
-	d.i++
+	d.At++
 	var seen uint64
 	for first := true; ; first = false {
-		name, more, ok := d.key(first)
+		name, more, ok := d.Key(first)
 		if !more {
 			return ok
 		}
@@ -3106,11 +3108,11 @@ func (d *decoder) decZOSNamespace(v *specs.ZOSNamespace) bool {
 		}
 		switch name {
 		case "type":
-			ok = once(&seen, 0x1) && str(d, &v.Type)
+			ok = jsonscan.Once(&seen, 0x1) && jsonscan.Str(d, &v.Type)
 		case "path":
-			ok = once(&seen, 0x2) && str(d, &v.Path)
+			ok = jsonscan.Once(&seen, 0x2) && jsonscan.Str(d, &v.Path)
 		default:
-			ok = d.ignore(name, "type", "path")
+			ok = d.Ignore(name, "type", "path")
 		}
 		if !ok {
 			return false

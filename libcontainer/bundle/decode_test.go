@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/libcontainer/jsonscan"
 )
 
 // corpus is the shared collection of configurations, good and bad.
@@ -34,8 +36,8 @@ func agree(t *testing.T, data []byte) bool {
 		return false // refused before the decoder sees it
 	}
 	var fast, slow specs.Spec
-	d := decoder{s: string(data)}
-	took := d.peek() == '{' && d.decSpec(&fast) && d.peek() == 0 && d.i == len(data)
+	d := jsonscan.Decoder{Text: string(data)}
+	took := d.Peek() == '{' && decSpec(&d, &fast) && d.Peek() == 0 && d.At == len(data)
 	if !took {
 		return false
 	}
@@ -106,11 +108,11 @@ func TestDecoderKnowsEveryField(t *testing.T) {
 		t.Fatalf("a Spec with every field set is left to encoding/json:\n%s", data)
 	}
 	var back specs.Spec
-	d := decoder{s: string(data)}
-	if !d.decSpec(&back) || !reflect.DeepEqual(back, s) {
+	d := jsonscan.Decoder{Text: string(data)}
+	if !decSpec(&d, &back) || !reflect.DeepEqual(back, s) {
 		t.Error("a Spec with every field set does not come back as it was")
 	}
-	if d.bare {
+	if d.Bare {
 		t.Error("nothing is missing, yet bare is set")
 	}
 }

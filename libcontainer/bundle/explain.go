@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"wrun/libcontainer/jsonscan"
 )
 
 // explain walks valid JSON along a Go type and tells everything that the type
@@ -13,9 +15,9 @@ import (
 // REQUIRED numbers and booleans that are missing. Only read on the way to an
 // error message or an unusual file, so it may be slow.
 func explain(base string, data []byte, t reflect.Type) (absent map[string]bool, problems []Problem) {
-	d := &decoder{s: string(data)}
+	d := &jsonscan.Decoder{Text: string(data)}
 	e := &explainer{base: base, absent: map[string]bool{}}
-	e.value("", d.tree(), t)
+	e.value("", tree(d), t)
 	return e.absent, e.problems
 }
 
@@ -27,34 +29,34 @@ type node struct {
 }
 
 // tree reads any value; the syntax was checked before.
-func (d *decoder) tree() *node {
-	c := d.peek()
-	start := d.i
+func tree(d *jsonscan.Decoder) *node {
+	c := d.Peek()
+	start := d.At
 	n := &node{}
 	switch c {
 	case '{':
-		d.i++
+		d.At++
 		for first := true; ; first = false {
-			k, more, ok := d.key(first)
+			k, more, ok := d.Key(first)
 			if !more || !ok {
 				break
 			}
 			n.keys = append(n.keys, k)
-			n.kids = append(n.kids, d.tree())
+			n.kids = append(n.kids, tree(d))
 		}
 	case '[':
-		d.i++
+		d.At++
 		for first := true; ; first = false {
-			more, ok := d.next(first, ']')
+			more, ok := d.Next(first, ']')
 			if !more || !ok {
 				break
 			}
-			n.kids = append(n.kids, d.tree())
+			n.kids = append(n.kids, tree(d))
 		}
 	default:
-		d.skip()
+		d.Skip()
 	}
-	n.text = d.s[start:d.i]
+	n.text = d.Text[start:d.At]
 	return n
 }
 

@@ -122,7 +122,7 @@ func Compile(in *Input) (*Plan, error) {
 		// the core refuses start, so this program is never reached.
 		p = &specs.Process{Cwd: "/", Args: []string{"/"}}
 	}
-	b := &builder{plan: &Plan{Steps: make([]Step, 0, 256), Visible: in.visible()}}
+	b := &builder{plan: &Plan{Steps: make([]Step, 0, 384), Visible: in.visible()}}
 	cred := b.credentials(p, in.Facts.Grantable)
 	b.begin(in)
 	b.join(in)

@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"unicode/utf8"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/jsonscan"
 	"wrun/libcontainer/silo/cgroup"
 )
 
@@ -118,8 +120,80 @@ func appendString(b []byte, s string) []byte {
 
 func decodeHandle(raw libcontainer.Handle) (*handle, error) {
 	h := &handle{}
+	d := jsonscan.Decoder{Text: string(raw)}
+	if d.Object(h.member) && !d.Bare && utf8.ValidString(d.Text) {
+		return h, nil
+	}
+	h = &handle{} // not as encode writes it
 	if err := json.Unmarshal(raw, h); err != nil {
 		return nil, fmt.Errorf("the silo's handle in the state file: %w", err)
 	}
 	return h, nil
+}
+
+func (h *handle) member(d *jsonscan.Decoder, name string) bool {
+	switch name {
+	case "dir":
+		return d.String(&h.Dir)
+	case "cgroup":
+		h.Group = &cgroup.Group{}
+		return d.Members(func(d *jsonscan.Decoder, name string) bool {
+			switch name {
+			case "path":
+				return d.String(&h.Group.Path)
+			case "dirs":
+				h.Group.Dirs = []cgroup.Dir{}
+				return d.List(func(d *jsonscan.Decoder) bool {
+					var dir cgroup.Dir
+					ok := d.Members(func(d *jsonscan.Decoder, name string) bool { return dirMember(&dir, d, name) })
+					h.Group.Dirs = append(h.Group.Dirs, dir)
+					return ok
+				})
+			}
+			return false
+		})
+	case "pid":
+		return jsonscan.Signed(d, &h.Pid, strconv.IntSize)
+	case "start":
+		return jsonscan.Unsigned(d, &h.Start, 64)
+	case "gate":
+		return jsonscan.Signed(d, &h.Gate, strconv.IntSize)
+	case "after":
+		return list(d, &h.After)
+	case "namespaces":
+		return list(d, &h.Namespaces)
+	case "ownPids":
+		return d.Boolean(&h.OwnPids)
+	case "program":
+		return d.String(&h.Program)
+	case "hostRoot":
+		return d.String(&h.HostRoot)
+	case "hostMount":
+		return jsonscan.Unsigned(d, &h.HostMount, 64)
+	}
+	return false
+}
+
+func dirMember(dir *cgroup.Dir, d *jsonscan.Decoder, name string) bool {
+	switch name {
+	case "for":
+		return d.String(&dir.Controllers)
+	case "at":
+		return d.String(&dir.Mount)
+	case "path":
+		return d.String(&dir.Path)
+	case "made":
+		return jsonscan.Signed(d, &dir.Made, strconv.IntSize)
+	}
+	return false
+}
+
+func list[S ~string](d *jsonscan.Decoder, v *[]S) bool {
+	*v = []S{}
+	return d.List(func(d *jsonscan.Decoder) bool {
+		var s string
+		ok := d.String(&s)
+		*v = append(*v, S(s))
+		return ok
+	})
 }

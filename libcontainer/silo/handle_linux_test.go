@@ -7,6 +7,7 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"wrun/libcontainer/jsonscan"
 	"wrun/libcontainer/silo/cgroup"
 )
 
@@ -31,6 +32,10 @@ func TestHandleIsWhatJSONWrites(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v\n%s", name, err, raw)
 			continue
+		}
+		d := jsonscan.Decoder{Text: string(raw)}
+		if !d.Object(new(handle).member) {
+			t.Errorf("%s: reading stops at byte %d and leaves the handle to encoding/json\n%s", name, d.At, raw)
 		}
 		if !reflect.DeepEqual(back, h) {
 			t.Errorf("%s: read back %+v, wrote %+v", name, back, h)

@@ -8,11 +8,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	specs "github.com/opencontainers/runtime-spec/specs-go"
 )
 
 // sample is one measured call.
@@ -25,7 +26,6 @@ type sample struct {
 type row struct {
 	command, runtime string
 	samples          []sample
-	rss              int // peak resident set in KiB; 0: not measured
 }
 
 // turn measures one runtime once: each command it calls by its name, in order.
@@ -130,12 +130,12 @@ func (b *bench) steps(s subject) ([]string, []sample, error) {
 func (b *bench) waitStopped(s subject, id string) error {
 	deadline := time.Now().Add(10 * time.Second)
 	for {
-		out, err := exec.Command(s.path, "--root", s.root, "state", id).Output()
-		if err == nil && strings.Contains(string(out), `"stopped"`) {
+		state, err := b.state(s, id)
+		if err == nil && state.Status == specs.StateStopped {
 			return nil
 		}
 		if time.Now().After(deadline) {
-			return fmt.Errorf("%s: %s is not stopped 10 s after kill: %s", s.name, id, out)
+			return fmt.Errorf("%s: %s is not stopped 10 s after kill: %+v, %w", s.name, id, state, err)
 		}
 		time.Sleep(time.Millisecond)
 	}

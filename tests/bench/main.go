@@ -6,8 +6,8 @@
 // It owns the measuring and the verdict over the ratios; it knows the runtimes
 // only as programs.
 //
-//	go run ./tests/bench                        `run` of true, 100 times each
-//	go run ./tests/bench -what run,cycle,steps  the other commands too
+//	go run ./tests/bench            everything, some minutes
+//	go run ./tests/bench -what run  `run` of true alone
 //
 // WRUN=, CRUN= and RUNC= name other builds.
 package main
@@ -36,8 +36,6 @@ type options struct {
 	pause    time.Duration
 	what     string
 	runtimes string
-	overCrun float64
-	overRunc float64
 }
 
 func main() {
@@ -45,10 +43,8 @@ func main() {
 	flag.IntVar(&o.n, "n", 250, "measurements of each runtime")
 	flag.IntVar(&o.warm, "warm", 5, "turns before the measuring starts")
 	flag.DurationVar(&o.pause, "pause", 0, "wait before each measurement, for the kernel to end what the one before left")
-	flag.StringVar(&o.what, "what", "run", "comma separated: run, cycle (create+start+delete --force of a sleep), steps (create, start, state, exec, kill, delete)")
+	flag.StringVar(&o.what, "what", "run,cycle,steps,many,list,memory", "comma separated: run, cycle (create+start+delete --force of a sleep), steps (create, start, state, exec, kill, delete), many (100 containers by 8 callers), list (of 100 and of 500), memory")
 	flag.StringVar(&o.runtimes, "runtimes", "wrun,crun,runc", "comma separated `names`")
-	flag.Float64Var(&o.overCrun, "crun", 0.75, "allowed ratio of wrun's median `run` to crun's")
-	flag.Float64Var(&o.overRunc, "runc", 0.35, "allowed ratio of wrun's median `run` to runc's")
 	flag.Parse()
 	code, err := start(o)
 	if err != nil {
@@ -124,39 +120,55 @@ func measure(o options) (int, error) {
 		return 0, err
 	}
 
-	missed := false
+	kept := true
 	for _, what := range strings.Split(o.what, ",") {
-		var rows []row
-		switch what {
-		case "run":
-			rows, err = b.alternate(o, interrupted, b.run)
-		case "cycle":
-			rows, err = b.alternate(o, interrupted, b.cycle)
-		case "steps":
-			rows, err = b.alternate(o, interrupted, b.steps)
-		default:
-			err = fmt.Errorf("-what %s: neither run nor cycle nor steps", what)
-		}
+		ok, err := b.measure(what, o, interrupted)
 		if err != nil {
 			return 0, err
 		}
-		if what == "run" {
-			if err := b.memory(rows); err != nil {
-				return 0, err
-			}
-		}
-		printRows(os.Stdout, rows)
-		if what == "run" {
-			missed = !judge(os.Stdout, rows, map[string]float64{"crun": o.overCrun, "runc": o.overRunc})
-		}
+		kept = kept && ok
 	}
 	if err := b.cleanUp(); err != nil {
 		return 0, err
 	}
-	if missed {
+	if !kept {
 		return 1, nil
 	}
 	return 0, nil
+}
+
+// measure prints a table and its verdict.
+func (b *bench) measure(what string, o options, interrupted <-chan os.Signal) (bool, error) {
+	few := o
+	few.n, few.warm = max(o.n/50, 1), 0
+	var rows []row
+	var err error
+	switch what {
+	case "run":
+		rows, err = b.alternate(o, interrupted, b.run)
+	case "cycle":
+		rows, err = b.alternate(o, interrupted, b.cycle)
+	case "steps":
+		rows, err = b.alternate(o, interrupted, b.steps)
+	case "many":
+		rows, err = b.alternate(few, interrupted, b.many)
+	case "list":
+		rows, err = b.alternate(few, interrupted, b.list)
+	case "memory":
+		all, err := b.memory()
+		if err != nil {
+			return false, err
+		}
+		printMemory(os.Stdout, all)
+		return judgeMemory(os.Stdout, all), nil
+	default:
+		err = fmt.Errorf("-what %s: none of run, cycle, steps, many, list, memory", what)
+	}
+	if err != nil {
+		return false, err
+	}
+	printRows(os.Stdout, rows)
+	return judge(os.Stdout, rows, promised), nil
 }
 
 // printLoad says how busy the machine is, and what that does to the figures.

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -43,12 +44,9 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.2f", float64(d)/float64(
 
 func printRows(out io.Writer, rows []row) {
 	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "command\truntime\tn\tmedian ms\tminimum ms\tmean user ms\tmean system ms\tpeak KiB\twrun's median to it\twrun's minimum to it\t")
+	fmt.Fprintln(w, "command\truntime\tn\tmedian ms\tminimum ms\tmean user ms\tmean system ms\twrun's median to it\twrun's minimum to it\t")
 	for _, r := range rows {
-		rss, ofMedian, ofMinimum := "-", "", ""
-		if r.rss > 0 {
-			rss = fmt.Sprint(r.rss)
-		}
+		ofMedian, ofMinimum := "", ""
 		for _, own := range rows {
 			if own.command == r.command && own.runtime == "wrun" && r.runtime != "wrun" {
 				ofMedian = fmt.Sprintf("%.3f", ratio(median(own.samples), median(r.samples)))
@@ -56,42 +54,19 @@ func printRows(out io.Writer, rows []row) {
 			}
 		}
 		user, sys := meanCPU(r.samples)
-		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.command, r.runtime, len(r.samples),
-			ms(median(r.samples)), ms(minimum(r.samples)), ms(user), ms(sys), rss, ofMedian, ofMinimum)
+		fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.command, r.runtime, len(r.samples),
+			ms(median(r.samples)), ms(minimum(r.samples)), ms(user), ms(sys), ofMedian, ofMinimum)
 	}
 	w.Flush()
 }
 
 func ratio(a, b time.Duration) float64 { return float64(a) / float64(b) }
 
-// judge prints whether wrun's median keeps the allowed ratio to each peer that
-// was measured. Without wrun or without a peer nothing was proven: that fails.
-func judge(out io.Writer, rows []row, allowed map[string]float64) bool {
-	var own *row
-	for i := range rows {
-		if rows[i].runtime == "wrun" {
-			own = &rows[i]
-		}
+func printMemory(out io.Writer, all map[string]memoryUse) {
+	w := tabwriter.NewWriter(out, 0, 8, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "runtime\tpeak of run, KiB\tcharged to a created container, KiB\t")
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		fmt.Fprintf(w, "%s\t%d\t%d\t\n", name, all[name].peak, all[name].charged>>10)
 	}
-	if own == nil {
-		fmt.Fprintln(out, "FAIL  wrun was not measured")
-		return false
-	}
-	kept, judged := true, false
-	for _, peer := range rows {
-		limit, limited := allowed[peer.runtime]
-		if !limited {
-			continue
-		}
-		judged = true
-		got, verdict := ratio(median(own.samples), median(peer.samples)), "PASS"
-		if got > limit {
-			kept, verdict = false, "FAIL"
-		}
-		fmt.Fprintf(out, "%s  wrun run takes %.3f of %s's time, %.2f allowed\n", verdict, got, peer.runtime, limit)
-	}
-	if !judged {
-		fmt.Fprintln(out, "FAIL  no peer was measured")
-	}
-	return kept && judged
+	w.Flush()
 }

@@ -35,20 +35,42 @@ func TestMedian(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	allowed := map[string]float64{"crun": 0.75, "runc": 0.35}
-	wrun, crun, runc := row{runtime: "wrun", samples: walls(6)}, row{runtime: "crun", samples: walls(8)}, row{runtime: "runc", samples: walls(20)}
+	promises := []limit{{"run", "crun", 0.75}, {"run", "runc", 0.35}, {"exec", "crun", 0.5}}
+	of := func(command, runtime string, ms int) row {
+		return row{command: command, runtime: runtime, samples: walls(ms)}
+	}
+	wrun, crun, runc := of("run", "wrun", 6), of("run", "crun", 8), of("run", "runc", 20)
 	for _, test := range []struct {
 		name string
 		rows []row
 		want bool
 	}{
 		{"both kept", []row{wrun, crun, runc}, true},
-		{"crun too near", []row{{runtime: "wrun", samples: walls(7)}, crun, runc}, false},
-		{"runc too near", []row{wrun, crun, {runtime: "runc", samples: walls(17)}}, false},
+		{"crun too near", []row{of("run", "wrun", 7), crun, runc}, false},
+		{"runc too near", []row{wrun, crun, of("run", "runc", 17)}, false},
+		{"another command too near", []row{wrun, crun, of("exec", "wrun", 6), of("exec", "crun", 8)}, false},
 		{"wrun not measured", []row{crun, runc}, false},
 		{"no peer measured", []row{wrun}, false},
 	} {
-		if got := judge(io.Discard, test.rows, allowed); got != test.want {
+		if got := judge(io.Discard, test.rows, promises); got != test.want {
+			t.Errorf("%s: %t, want %t", test.name, got, test.want)
+		}
+	}
+}
+
+func TestJudgeMemory(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		all  map[string]memoryUse
+		want bool
+	}{
+		{"kept", map[string]memoryUse{"wrun": {6, 10}, "crun": {3, 20}, "runc": {9, 30}}, true},
+		{"greater than runc", map[string]memoryUse{"wrun": {10, 10}, "crun": {3, 20}, "runc": {9, 30}}, false},
+		{"charges as much as crun", map[string]memoryUse{"wrun": {6, 20}, "crun": {3, 20}, "runc": {9, 30}}, false},
+		{"wrun not measured", map[string]memoryUse{"crun": {3, 20}, "runc": {9, 30}}, false},
+		{"no peer measured", map[string]memoryUse{"wrun": {6, 10}}, false},
+	} {
+		if got := judgeMemory(io.Discard, test.all); got != test.want {
 			t.Errorf("%s: %t, want %t", test.name, got, test.want)
 		}
 	}

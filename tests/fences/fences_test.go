@@ -156,13 +156,17 @@ func fence(p, name string) string {
 			return "the product depends on runtime-spec, runtime-tools' generate, cli/v2 and x/sys, on Windows on hcsshim and go-winio"
 		}
 	case dir == "libcontainer":
-		if !standard(name) && !under(name, runtimeSpec, "wrun/libcontainer/bundle") &&
+		if !standard(name) && !under(name, runtimeSpec, "wrun/libcontainer/bundle", "wrun/libcontainer/jsonscan") &&
 			!(strings.HasPrefix(base, "store_") && under(name, "golang.org/x/sys")) {
 			return "the core knows no host and no command line"
 		}
 	case under(dir, "libcontainer/bundle"):
-		if !standard(name) && !under(name, runtimeSpec) {
+		if !standard(name) && !under(name, runtimeSpec, "wrun/libcontainer/jsonscan") {
 			return "reading a bundle needs no other room"
+		}
+	case dir == "libcontainer/jsonscan":
+		if !standard(name) {
+			return "JSON of any shape is read there"
 		}
 	case dir == "libcontainer/winver":
 		if !standard(name) {
