@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -23,7 +22,7 @@ type processEdit = func(os string, p *specs.Process) error
 // readProcess returns the edit that puts the process of file in the place of
 // the container's.
 func readProcess(file string) (processEdit, error) {
-	data, err := os.ReadFile(file)
+	data, err := bundle.ReadFile(file)
 	if err != nil {
 		return nil, err
 	}

@@ -2,9 +2,8 @@ package libcontainer
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
+	"slices"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -84,16 +83,23 @@ func (r *Runtime) exec(ctx context.Context, id string, o ExecOptions) (Process, 
 	return p, nil
 }
 
-// derive edits a deep copy of the container's own process.
+// derive edits a copy of the container's own process. All lists that an edit
+// may write to or append to are the copy's own.
 func derive(own *specs.Process, os string, edit func(string, *specs.Process) error) (*specs.Process, error) {
 	p := new(specs.Process)
 	if own != nil {
-		data, err := json.Marshal(own)
-		if err == nil {
-			err = json.Unmarshal(data, p)
+		*p = *own
+		p.Args, p.Env = slices.Clone(p.Args), slices.Clone(p.Env)
+		p.Rlimits = slices.Clone(p.Rlimits)
+		p.User.AdditionalGids = slices.Clone(p.User.AdditionalGids)
+		if c := p.Capabilities; c != nil {
+			p.Capabilities = &specs.LinuxCapabilities{
+				Bounding: slices.Clone(c.Bounding), Effective: slices.Clone(c.Effective), Inheritable: slices.Clone(c.Inheritable),
+				Permitted: slices.Clone(c.Permitted), Ambient: slices.Clone(c.Ambient),
+			}
 		}
-		if err != nil {
-			return nil, fmt.Errorf("copying the container's process: %w", err)
+		if size := p.ConsoleSize; size != nil {
+			p.ConsoleSize = &specs.Box{Height: size.Height, Width: size.Width}
 		}
 	}
 	if edit != nil {

@@ -76,6 +76,18 @@ func Load(dir string) (*Bundle, error) {
 	return b, nil
 }
 
+var errNotRegular = errors.New("not a regular file")
+
+// ReadFile reads a file that a caller names beside the bundle, of at most
+// MaxSize; it may be a fifo or /dev/stdin too.
+func ReadFile(name string) ([]byte, error) {
+	data, err := readFile(name, MaxSize)
+	if errors.Is(err, errNotRegular) {
+		return os.ReadFile(name)
+	}
+	return data, err
+}
+
 // Parse is Load for a configuration that was read before, of a bundle that may
 // be gone: nothing on disk is looked at.
 func Parse(dir string, raw []byte) (*Bundle, error) {

@@ -3,7 +3,6 @@
 package bundle
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -22,7 +21,7 @@ func readFile(path string, max int) ([]byte, error) {
 		return nil, err
 	}
 	if !st.Mode().IsRegular() {
-		return nil, &fs.PathError{Op: "read", Path: path, Err: errors.New("not a regular file")}
+		return nil, &fs.PathError{Op: "read", Path: path, Err: errNotRegular}
 	}
 	raw, err := io.ReadAll(io.LimitReader(f, int64(max)+1))
 	if err == nil && len(raw) > max {

@@ -35,7 +35,10 @@ func TestMedian(t *testing.T) {
 }
 
 func TestJudge(t *testing.T) {
-	promises := []limit{{"run", "crun", 0.75}, {"run", "runc", 0.35}, {"exec", "crun", 0.5}}
+	promises := []limit{
+		{command: "run", peer: "crun", most: 0.75}, {command: "run", peer: "runc", most: 0.35}, {command: "exec", peer: "crun", most: 0.5},
+		{command: "list of 500", peer: "wrun", than: "list of 100", most: 5},
+	}
 	of := func(command, runtime string, ms int) row {
 		return row{command: command, runtime: runtime, samples: walls(ms)}
 	}
@@ -49,6 +52,8 @@ func TestJudge(t *testing.T) {
 		{"crun too near", []row{of("run", "wrun", 7), crun, runc}, false},
 		{"runc too near", []row{wrun, crun, of("run", "runc", 17)}, false},
 		{"another command too near", []row{wrun, crun, of("exec", "wrun", 6), of("exec", "crun", 8)}, false},
+		{"linear", []row{of("list of 100", "wrun", 10), of("list of 500", "wrun", 49)}, true},
+		{"not linear", []row{of("list of 100", "wrun", 10), of("list of 500", "wrun", 51)}, false},
 		{"wrun not measured", []row{crun, runc}, false},
 		{"no peer measured", []row{wrun}, false},
 	} {
@@ -66,9 +71,9 @@ func TestJudgeMemory(t *testing.T) {
 	}{
 		{"kept", map[string]memoryUse{"wrun": {6, 10}, "crun": {3, 20}, "runc": {9, 30}}, true},
 		{"greater than runc", map[string]memoryUse{"wrun": {10, 10}, "crun": {3, 20}, "runc": {9, 30}}, false},
-		{"charges as much as crun", map[string]memoryUse{"wrun": {6, 20}, "crun": {3, 20}, "runc": {9, 30}}, false},
+		{"charges as much as runc", map[string]memoryUse{"wrun": {6, 30}, "crun": {3, 20}, "runc": {9, 30}}, false},
 		{"wrun not measured", map[string]memoryUse{"crun": {3, 20}, "runc": {9, 30}}, false},
-		{"no peer measured", map[string]memoryUse{"wrun": {6, 10}}, false},
+		{"runc not measured", map[string]memoryUse{"wrun": {6, 10}, "crun": {3, 20}}, false},
 	} {
 		if got := judgeMemory(io.Discard, test.all); got != test.want {
 			t.Errorf("%s: %t, want %t", test.name, got, test.want)
