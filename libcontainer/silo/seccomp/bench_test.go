@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/tests/bpf"
 )
 
 // engineProfile has the shape of the profile engines send: some 350 allowed
@@ -47,7 +49,7 @@ func TestCost(t *testing.T) {
 	}
 	most := 0
 	for number := range uint32(600) {
-		_, steps, err := run(f.Program, call{number: number, arch: auditX86_64, args: [6]uint64{5}})
+		_, steps, err := bpf.Run(f.Program, bpf.Call{Number: number, Arch: auditX86_64, Args: [6]uint64{5}})
 		if err != nil {
 			t.Fatal(err)
 		}

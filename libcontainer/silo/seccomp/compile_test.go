@@ -12,6 +12,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/tests/bpf"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -119,7 +121,7 @@ func TestEveryCall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			verify(t, f.Program)
+			bpf.Verify(t, f.Program)
 			m := newModel(s, goarches[goarch])
 			args := interesting(s)
 			for _, a := range modelArches {
@@ -137,16 +139,16 @@ func TestEveryCall(t *testing.T) {
 						tries = args[:1]
 					}
 					for _, v := range tries {
-						c := call{number: n, arch: a.audit, args: v, bigEndian: a.big}
+						c := bpf.Call{Number: n, Arch: a.audit, Args: v, BigEndian: a.big}
 						if a.x32 {
-							c.number |= x32Bit
+							c.Number |= x32Bit
 						}
-						got, _, err := run(f.Program, c)
+						got, _, err := bpf.Run(f.Program, c)
 						if err != nil {
 							t.Fatal(err)
 						}
 						if want := m.answer(c); got != want {
-							t.Fatalf("%s on %s: call %#x of %s with %#x: %#x, want %#x", name, goarch, c.number, a.name, c.args, got, want)
+							t.Fatalf("%s on %s: call %#x of %s with %#x: %#x, want %#x", name, goarch, c.Number, a.name, c.Args, got, want)
 						}
 					}
 				}
@@ -199,7 +201,7 @@ func TestFarJumps(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	verify(t, f.Program)
+	bpf.Verify(t, f.Program)
 	if !slices.ContainsFunc(f.Program, func(i Instruction) bool { return i.Code == opJump }) {
 		t.Fatalf("no JA in %d instructions", len(f.Program))
 	}
@@ -207,12 +209,12 @@ func TestFarJumps(t *testing.T) {
 	for _, a := range modelArches[:3] {
 		for n := range uint32(600) {
 			for _, v := range [][6]uint64{{}, {1 << 40}, {1 << 40, 0, 10}, {1 << 31, 0, 1 << 32}} {
-				c := call{number: n, arch: a.audit, args: v}
+				c := bpf.Call{Number: n, Arch: a.audit, Args: v}
 				if a.x32 {
-					c.number |= x32Bit
+					c.Number |= x32Bit
 				}
-				if got, _, err := run(f.Program, c); err != nil || got != m.answer(c) {
-					t.Fatalf("call %#x with %#x: %#x, %v, want %#x", c.number, v, got, err, m.answer(c))
+				if got, _, err := bpf.Run(f.Program, c); err != nil || got != m.answer(c) {
+					t.Fatalf("call %#x with %#x: %#x, %v, want %#x", c.Number, v, got, err, m.answer(c))
 				}
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/tests/bpf"
 )
 
 // model answers a call by reading the profile itself, one call at a time,
@@ -44,9 +46,9 @@ type matched struct {
 	args   []specs.LinuxSeccompArg // as compared: values cut to the machine's width
 }
 
-func (m model) answer(c call) uint32 {
+func (m model) answer(c bpf.Call) uint32 {
 	const killThread, noSuchCall = 0, 0x00050026
-	number, which := c.number, -1
+	number, which := c.Number, -1
 	for i, a := range modelArches {
 		isX32 := number&0x40000000 != 0 && number != 0xffffffff
 		if a.audit == 0xc000003e && slices.Contains(m.arches, "SCMP_ARCH_X32") && number == 0xffffffff {
@@ -55,7 +57,7 @@ func (m model) answer(c call) uint32 {
 		if a.audit == 0xc000003e && number >= 0x80000000 && number != 0xffffffff {
 			isX32 = true
 		}
-		if a.audit == c.arch && (a.audit != 0xc000003e || a.x32 == isX32) && slices.Contains(m.arches, a.name) {
+		if a.audit == c.Arch && (a.audit != 0xc000003e || a.x32 == isX32) && slices.Contains(m.arches, a.name) {
 			which = i
 		}
 	}
@@ -66,7 +68,7 @@ func (m model) answer(c call) uint32 {
 	if arch.x32 {
 		number -= 0x40000000
 	}
-	fallback := modelAction(m.profile.DefaultAction, m.profile.DefaultErrnoRet)
+	fallback := bpf.Action(m.profile.DefaultAction, m.profile.DefaultErrnoRet)
 
 	mask := ^uint64(0)
 	if arch.bits == 32 {
@@ -76,7 +78,7 @@ func (m model) answer(c call) uint32 {
 	var conditional []matched
 	var always *uint32
 	for _, rule := range m.profile.Syscalls {
-		action := modelAction(rule.Action, rule.ErrnoRet)
+		action := bpf.Action(rule.Action, rule.ErrnoRet)
 		for _, name := range rule.Names {
 			row := slices.Index(allNames(), name)
 			if row < 0 {
@@ -99,7 +101,7 @@ func (m model) answer(c call) uint32 {
 				if variant && !viaMux || !variant && !direct {
 					continue
 				}
-				for _, args := range modelAlternatives(rule.Args) {
+				for _, args := range bpf.Alternatives(rule.Args) {
 					var tests []specs.LinuxSeccompArg
 					if variant {
 						tests = append(tests, specs.LinuxSeccompArg{Index: 0, Op: specs.OpEqualTo, Value: sub})
@@ -133,7 +135,7 @@ func (m model) answer(c call) uint32 {
 					slices.SortFunc(tests, func(a, b specs.LinuxSeccompArg) int { return int(a.Index) - int(b.Index) })
 					holds := true
 					for _, a := range tests {
-						holds = holds && modelHolds(a, c.args[a.Index]&mask)
+						holds = holds && modelHolds(a, c.Args[a.Index]&mask)
 					}
 					if holds {
 						conditional = append(conditional, matched{action, tests})
@@ -180,7 +182,7 @@ func (m model) named(column, number int, fallback uint32) bool {
 	for _, rule := range m.profile.Syscalls {
 		for _, name := range rule.Names {
 			row := slices.Index(allNames(), name)
-			if row >= 0 && modelNumber(column, row) == number && modelAction(rule.Action, rule.ErrnoRet) != fallback {
+			if row >= 0 && modelNumber(column, row) == number && bpf.Action(rule.Action, rule.ErrnoRet) != fallback {
 				return true
 			}
 		}
@@ -195,7 +197,7 @@ func (m model) muxed(mux bool, number, fallback uint32) bool {
 	}
 	for _, rule := range m.profile.Syscalls {
 		for _, name := range rule.Names {
-			if n, _ := multiplexer(name); n != 0 && uint32(n) == number && modelAction(rule.Action, rule.ErrnoRet) != fallback {
+			if n, _ := multiplexer(name); n != 0 && uint32(n) == number && bpf.Action(rule.Action, rule.ErrnoRet) != fallback {
 				return true
 			}
 		}
@@ -223,22 +225,6 @@ func modelNumber(column, row int) int {
 		return 0xf0000 + n - 1000
 	}
 	return n
-}
-
-// modelAlternatives: conditions on different arguments belong together, two on
-// one argument make each stand alone.
-func modelAlternatives(args []specs.LinuxSeccompArg) [][]specs.LinuxSeccompArg {
-	count := map[uint]int{}
-	for _, a := range args {
-		if count[a.Index]++; count[a.Index] > 1 {
-			var single [][]specs.LinuxSeccompArg
-			for _, a := range args {
-				single = append(single, []specs.LinuxSeccompArg{a})
-			}
-			return single
-		}
-	}
-	return [][]specs.LinuxSeccompArg{args}
 }
 
 func modelHolds(a specs.LinuxSeccompArg, v uint64) bool {
@@ -295,28 +281,4 @@ func goesBefore(a, b []specs.LinuxSeccompArg) bool {
 
 func strictness(action uint32) int {
 	return slices.Index([]uint32{0x7fff0000, 0x7ffc0000, 0x7ff00000, 0x7fc00000, 0x00050000, 0x00030000, 0, 0x80000000}, action&0xffff0000)
-}
-
-func modelAction(a specs.LinuxSeccompAction, errno *uint) uint32 {
-	data := uint32(1)
-	if errno != nil {
-		data = uint32(*errno)
-	}
-	switch a {
-	case "SCMP_ACT_KILL_PROCESS":
-		return 0x80000000
-	case "SCMP_ACT_TRAP":
-		return 0x00030000
-	case "SCMP_ACT_ERRNO":
-		return 0x00050000 | data
-	case "SCMP_ACT_NOTIFY":
-		return 0x7fc00000
-	case "SCMP_ACT_TRACE":
-		return 0x7ff00000 | data
-	case "SCMP_ACT_LOG":
-		return 0x7ffc0000
-	case "SCMP_ACT_ALLOW":
-		return 0x7fff0000
-	}
-	return 0
 }

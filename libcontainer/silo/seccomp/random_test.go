@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/tests/bpf"
 )
 
 // The generator draws from small sets, so that rules meet each other and the
@@ -98,29 +100,29 @@ func compareWithModel(t testing.TB, s *specs.LinuxSeccomp, goarch string, f *Fil
 				}
 			}
 		}
-		c := call{arch: a.audit, bigEndian: a.big}
+		c := bpf.Call{Arch: a.audit, BigEndian: a.big}
 		switch d(8) {
 		case 0:
-			c.number = uint32(d(600))
+			c.Number = uint32(d(600))
 		case 1:
-			c.number = []uint32{0x3fffffff, 0x40000000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff, 1000, 0xeffff, 0xf0000, 0xf0007, 0xf0008}[d(11)]
+			c.Number = []uint32{0x3fffffff, 0x40000000, 0x7fffffff, 0x80000000, 0xfffffffe, 0xffffffff, 1000, 0xeffff, 0xf0000, 0xf0007, 0xf0008}[d(11)]
 		default:
 			if row := lookup(pick(d, poolNames)); row >= 0 && modelNumber(a.column, row) >= 0 {
-				c.number = uint32(modelNumber(a.column, row))
+				c.Number = uint32(modelNumber(a.column, row))
 			}
 		}
 		if a.x32 && d(8) > 0 {
-			c.number |= 0x40000000
+			c.Number |= 0x40000000
 		}
-		for i := range c.args {
-			c.args[i] = pick(d, values)
+		for i := range c.Args {
+			c.Args[i] = pick(d, values)
 		}
-		got, _, err := run(f.Program, c)
+		got, _, err := bpf.Run(f.Program, c)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if want := m.answer(c); got != want {
-			t.Fatalf("%s: call %#x of %s with %#x: program says %#x, model %#x\n%s", goarch, c.number, a.name, c.args, got, want, describe(s))
+			t.Fatalf("%s: call %#x of %s with %#x: program says %#x, model %#x\n%s", goarch, c.Number, a.name, c.Args, got, want, describe(s))
 		}
 	}
 }
@@ -150,7 +152,7 @@ func checkRandom(t testing.TB, d dice, tries int) (compiled bool) {
 		}
 		return false
 	}
-	verify(t, f.Program)
+	bpf.Verify(t, f.Program)
 	compareWithModel(t, s, goarch, f, d, tries)
 	return true
 }

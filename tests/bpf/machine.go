@@ -1,42 +1,59 @@
-package seccomp
+package bpf
 
 import (
 	"fmt"
 	"testing"
 )
 
-// call is what the kernel shows a filter: struct seccomp_data.
-type call struct {
-	number, arch uint32
-	args         [6]uint64
-	bigEndian    bool
+// Instruction is laid out as struct sock_filter, like seccomp's.
+type Instruction struct {
+	Code   uint16
+	Jt, Jf uint8
+	K      uint32
 }
 
-func (c call) word(offset uint32) (uint32, error) {
+// Program is made of Instruction or of any type of its shape: the compiler's
+// own tests cannot import a package that imports the compiler.
+type Program interface {
+	~struct {
+		Code   uint16
+		Jt, Jf uint8
+		K      uint32
+	}
+}
+
+// Call is what the kernel shows a filter: struct seccomp_data.
+type Call struct {
+	Number, Arch uint32
+	Args         [6]uint64
+	BigEndian    bool
+}
+
+func (c Call) word(offset uint32) (uint32, error) {
 	if offset%4 != 0 || offset >= 64 {
 		return 0, fmt.Errorf("load at offset %d", offset)
 	}
 	switch offset {
 	case 0:
-		return c.number, nil
+		return c.Number, nil
 	case 4:
-		return c.arch, nil
+		return c.Arch, nil
 	case 8, 12:
 		return 0, nil // the instruction pointer
 	}
-	v := c.args[(offset-16)/8]
-	if (offset%8 == 4) != c.bigEndian {
+	v := c.Args[(offset-16)/8]
+	if (offset%8 == 4) != c.BigEndian {
 		v >>= 32
 	}
 	return uint32(v), nil
 }
 
-// run is a machine for the subset of classic BPF that seccomp(2) takes.
-func run(program []Instruction, c call) (result uint32, steps int, err error) {
+// Run is a machine for the subset of classic BPF that seccomp(2) takes.
+func Run[I Program](program []I, c Call) (result uint32, steps int, err error) {
 	var a uint32
 	for at := 0; at < len(program); {
 		steps++
-		i := program[at]
+		i := Instruction(program[at])
 		at++
 		jump := func(holds bool) {
 			if holds {
@@ -71,16 +88,17 @@ func run(program []Instruction, c call) (result uint32, steps int, err error) {
 	return 0, steps, fmt.Errorf("the program ends without an answer")
 }
 
-// verify holds a program to what the kernel's checkers ask of it, and to
+// Verify holds a program to what the kernel's checkers ask of it, and to
 // having no instruction that is never reached.
-func verify(t testing.TB, program []Instruction) {
+func Verify[I Program](t testing.TB, program []I) {
 	t.Helper()
 	if len(program) == 0 || len(program) > 4096 {
 		t.Fatalf("%d instructions", len(program))
 	}
 	reached := make([]bool, len(program))
 	reached[0] = true
-	for at, i := range program {
+	for at := range program {
+		i := Instruction(program[at])
 		if !reached[at] {
 			t.Fatalf("instruction %d %+v is never reached", at, i)
 		}
@@ -108,7 +126,7 @@ func verify(t testing.TB, program []Instruction) {
 			reached[n] = true
 		}
 	}
-	if program[len(program)-1].Code != 0x06 {
-		t.Fatalf("the last instruction is %+v", program[len(program)-1])
+	if last := Instruction(program[len(program)-1]); last.Code != 0x06 {
+		t.Fatalf("the last instruction is %+v", last)
 	}
 }
