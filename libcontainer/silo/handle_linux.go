@@ -54,7 +54,7 @@ func (h *handle) encode() libcontainer.Handle {
 			b = appendText(b, "path", d.Path)
 			b = append(appendNumber(b, "made", uint64(d.Made)), '}')
 		}
-		b = append(b, `]}`...)
+		b = append(appendText(append(b, ']'), "unit", h.Group.Unit), '}')
 	}
 	b = appendNumber(b, "pid", uint64(h.Pid))
 	b = appendNumber(b, "start", h.Start)

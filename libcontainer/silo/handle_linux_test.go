@@ -18,7 +18,7 @@ func TestHandleIsWhatJSONWrites(t *testing.T) {
 		"empty": {Dir: "/run/wrun/x"},
 		"full": {
 			Dir: `/run/"odd" \\ dir/ü\n`,
-			Group: &cgroup.Group{Path: "/a", Dirs: []cgroup.Dir{
+			Group: &cgroup.Group{Path: "/a", Unit: "a.scope", Dirs: []cgroup.Dir{
 				{Controllers: "cpu,cpuacct", Mount: "/sys/fs/cgroup/cpu", Path: "/b", Made: 2}, {Mount: "/m"},
 			}},
 			Pid: 7, Start: 1 << 60, Gate: 300, After: []string{"fcntl", "execveat"},

@@ -61,7 +61,8 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer
 			err = b.abort(context.WithoutCancel(ctx), err)
 		}
 	}()
-	for _, step := range []func() error{b.expect, b.prepare, b.compile, b.control, b.launch} {
+	defer b.letGo()
+	for _, step := range []func() error{b.expect, b.prepare, b.compile, func() error { return b.control(ctx) }, b.launch} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -101,6 +102,8 @@ type birth struct {
 	into     int              // cgroup v2 directory
 	moved    bool             // network devices are in the container
 	devices  []*netdev.Device // the same; their way back
+	slice    string           // systemd's, of the scope
+	holder   *child           // keeps the scope until the child is in it
 	adjusted bool             // the child inherits the OOM score
 	made     bool             // something outside this process was announced, and perhaps made
 	plan     *Plan
@@ -133,7 +136,12 @@ func (b *birth) expect() error {
 	for i := range b.in.Spec.Mounts {
 		all = all || strings.HasPrefix(b.in.Spec.Mounts[i].Type, "cgroup")
 	}
-	group, err := layout.Group(b.in.linux().CgroupsPath, b.in.ID, b.in.linux().Resources, all)
+	var group *cgroup.Group
+	if b.config.SystemdCgroup {
+		group, b.slice, err = layout.Scope(b.in.linux().CgroupsPath, b.in.ID, b.in.linux().Resources, all)
+	} else {
+		group, err = layout.Group(b.in.linux().CgroupsPath, b.in.ID, b.in.linux().Resources, all)
+	}
 	if err != nil {
 		return err
 	}
@@ -153,7 +161,7 @@ func (b *birth) expect() error {
 	}
 	b.in.Waits = true
 	// run waits for nothing in between, so neither does its child.
-	b.in.Direct = b.config.Run && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent() && len(b.in.linux().NetDevices) == 0
+	b.in.Direct = b.config.Run && b.slice == "" && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent() && len(b.in.linux().NetDevices) == 0
 	b.system.direct = b.in.Direct
 	life, err := unix.Open("/proc/self/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -226,7 +234,7 @@ func (b *birth) streams() error {
 }
 
 // control makes the cgroup and sets its limits.
-func (b *birth) control() error {
+func (b *birth) control(ctx context.Context) error {
 	h := b.system.h
 	if h.Group != nil {
 		if err := h.Group.Check(); err != nil {
@@ -238,7 +246,7 @@ func (b *birth) control() error {
 	}
 	b.made = true
 	if h.Group != nil {
-		if err := b.group(h.Group); err != nil {
+		if err := b.group(ctx, h.Group); err != nil {
 			return groupHint(err, b.in.Facts.Privileged)
 		}
 	}
@@ -261,7 +269,12 @@ func (b *birth) control() error {
 }
 
 // group makes the cgroup and opens the child's way into it.
-func (b *birth) group(g *cgroup.Group) error {
+func (b *birth) group(ctx context.Context, g *cgroup.Group) error {
+	if g.Unit != "" {
+		if err := b.scope(ctx, g); err != nil {
+			return err
+		}
+	}
 	if err := g.Create(); err != nil {
 		return err
 	}

@@ -319,7 +319,12 @@ func (s *system) Close(ctx context.Context) error {
 		if !s.h.OwnPids || s.h.Pid == 0 || err != nil {
 			err = errors.Join(err, s.h.Group.Kill(ctx))
 		}
-		err = errors.Join(err, s.h.Group.Remove(ctx))
+		left := s.h.Group.Remove(ctx)
+		if left == nil && s.h.Group.Unit != "" {
+			// Not while somebody else's processes are in it: they would be killed.
+			left = stopUnit(ctx, s.h.Group.Unit)
+		}
+		err = errors.Join(err, left)
 	}
 	return errors.Join(err, s.unmount(), removeGate(s.h.Dir))
 }
@@ -383,9 +388,17 @@ func (s *system) unmount() error {
 	}
 }
 
-func (s *system) Update(_ context.Context, r *specs.LinuxResources) error {
+func (s *system) Update(ctx context.Context, r *specs.LinuxResources) error {
 	if s.h.Group == nil {
 		return errNoGroup
+	}
+	if err := s.h.Group.Update(r, nil); err != nil || s.h.Group.Unit == "" {
+		return err
+	}
+	// The kernel has not refused it. systemd writes the same, but for processor
+	// time, which it rounds.
+	if err := updateUnit(ctx, s.h.Group, r); err != nil {
+		return err
 	}
 	return s.h.Group.Update(r, nil)
 }

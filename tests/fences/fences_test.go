@@ -123,6 +123,7 @@ const (
 	cli          = "github.com/urfave/cli/v2"
 	hcsshim      = "github.com/Microsoft/hcsshim"
 	winio        = "github.com/Microsoft/go-winio"
+	godbus       = "github.com/godbus/dbus/v5"
 )
 
 // hosts are the rooms that only hosts_*.go may name.
@@ -142,6 +143,12 @@ func fence(p, name string) string {
 		return "only store_windows.go, terminal_windows.go and hcs talk to Windows"
 	case under(name, hcsshim, winio, "github.com/sirupsen/logrus") && (dir != "libcontainer/hcs" || !strings.HasSuffix(base, "_windows.go")):
 		return "only the host on Windows links hcsshim and go-winio (ADR 0009)"
+	case under(name, godbus) && dir != "libcontainer/silo/systemd" && p != "libcontainer/silo/unit_linux.go":
+		return "only silos ask systemd (ADR 0015)"
+	case dir == "libcontainer/silo/systemd":
+		if under(name, "wrun") {
+			return "who asks systemd knows nothing of containers"
+		}
 	case under(name, runtimeTools):
 		if p != "template.go" || name != runtimeTools+"/generate" {
 			return "only the template of wrun spec is generated (ADR 0005)"
@@ -284,6 +291,7 @@ func TestFenceHolds(t *testing.T) {
 		{"libcontainer/hcs/host_windows.go", "wrun/libcontainer/silo"}, {"libcontainer/hcs/host_windows.go", cli},
 		{"libcontainer/hcs/computecore/call.go", "wrun/libcontainer"}, {"libcontainer/hcsdoc/attach.go", "os"},
 		{"libcontainer/hcsdoc/attach.go", "wrun/libcontainer"}, {"libcontainer/winver/winver.go", runtimeSpec},
+		{"libcontainer/silo/host_linux.go", godbus}, {"libcontainer/silo/systemd/manager_linux.go", "wrun/libcontainer"},
 		{"main.go", "net/http"}, {"main.go", "regexp"}, {"libcontainer/hooks.go", "log"},
 	} {
 		if fence(tt.file, tt.name) == "" {
@@ -298,7 +306,7 @@ func TestDependencies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := []string{runtimeSpec, runtimeTools, cli, "golang.org/x/sys", "github.com/rogpeppe/go-internal", hcsshim, winio, "github.com/sirupsen/logrus"}
+	allowed := []string{runtimeSpec, runtimeTools, cli, "golang.org/x/sys", "github.com/rogpeppe/go-internal", hcsshim, winio, "github.com/sirupsen/logrus", godbus}
 	seen := 0
 	for line := range strings.Lines(string(data)) {
 		words := strings.Fields(line)

@@ -55,19 +55,56 @@ func (g *Group) Update(r *specs.LinuxResources, warn Warn) error {
 	return g.set(r, warn)
 }
 
-// set writes the settings of r.
-func (g *Group) set(r *specs.LinuxResources, warn Warn) error {
+// UnitProperties words the limits of r for systemd, and with devices its device
+// list too. It reads the limits in effect, where one depends on another.
+func (g *Group) UnitProperties(r *specs.LinuxResources, devices bool) ([]Property, error) {
+	if r == nil {
+		r = &specs.LinuxResources{}
+	}
+	list, err := g.settings(r)
+	if err != nil {
+		return nil, err
+	}
+	all, err := unitProperties(list, g.cpuTime)
+	if err != nil || !devices {
+		return all, err
+	}
+	rules, err := deviceRules(r.Devices)
+	return append(all, deviceProperties(rules)...), err
+}
+
+// cpuTime reads the limit of processor time that holds.
+func (g *Group) cpuTime() (quota, period string) {
+	if d, ok := g.find("cpu"); ok {
+		q, _ := read(g.dir(d) + "/cpu.cfs_quota_us")
+		p, _ := read(g.dir(d) + "/cpu.cfs_period_us")
+		return strings.TrimSpace(string(q)), strings.TrimSpace(string(p))
+	}
+	if d, ok := g.find(""); ok {
+		b, _ := read(g.dir(d) + "/cpu.max")
+		quota, period, _ = strings.Cut(strings.TrimSpace(string(b)), " ")
+	}
+	return quota, period
+}
+
+// settings are what r means for the control files of the group.
+func (g *Group) settings(r *specs.LinuxResources) ([]setting, error) {
 	w := where{v1: func(c string) bool { _, ok := g.find(c); return ok }}
 	v2, ok := g.find("")
 	w.v2 = ok
-	list, err := compile(r, w, func(file string) (string, bool) {
+	return compile(r, w, func(file string) (string, bool) {
 		b, err := read(g.dir(v2) + "/" + file)
 		return strings.TrimRight(string(b), "\n"), err == nil
 	})
+}
+
+// set writes the settings of r.
+func (g *Group) set(r *specs.LinuxResources, warn Warn) error {
+	list, err := g.settings(r)
 	if err != nil {
 		return err
 	}
-	if ok {
+	if v2, ok := g.find(""); ok {
 		if err := enable(v2.Mount, g.inside(v2), wanted(list, g.pure())); err != nil {
 			return err
 		}

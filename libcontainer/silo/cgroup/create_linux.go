@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path"
 	"strconv"
 	"time"
@@ -92,6 +93,9 @@ func (g *Group) Check() error {
 				break
 			}
 		}
+		if g.Unit != "" && d.managed() {
+			d.Made = min(d.Made, 1) // the slices above are systemd's to remove
+		}
 	}
 	g.checked = true
 	return nil
@@ -158,6 +162,13 @@ func (g *Group) Create() error {
 func (g *Group) make(d *Dir) error {
 	dir := g.dir(d)
 	if d.Made == 0 {
+		return nil
+	}
+	if g.Unit != "" {
+		// systemd has made most of them by now.
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("make cgroup %s: %w", dir, err)
+		}
 		return nil
 	}
 	// A parent that two containers share may vanish with the other one between

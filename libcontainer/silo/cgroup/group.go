@@ -15,6 +15,8 @@ type Group struct {
 	// Path is the place below each mount point, unless a Dir says otherwise.
 	Path string `json:"path"`
 	Dirs []Dir  `json:"dirs"`
+	// Unit is the systemd scope that the group belongs to; "" without systemd.
+	Unit string `json:"unit,omitempty"`
 
 	checked bool // Check has filled in what Create will make
 }
@@ -44,6 +46,27 @@ const always = "cpu,cpuacct,memory,devices,freezer,blkio,pids"
 // that each container joins; with all it joins every v1 hierarchy, as a bundle wants
 // that has a cgroup file system or namespace.
 func (l *Layout) Group(cgroupsPath, id string, r *specs.LinuxResources, all bool) (*Group, error) {
+	return l.group(cgroupsPath, id, r, all, "")
+}
+
+// Scope is Group where systemd makes the cgroup: cgroupsPath has the form
+// slice:prefix:name or is empty. The slice that the scope belongs to comes with it.
+func (l *Layout) Scope(cgroupsPath, id string, r *specs.LinuxResources, all bool) (g *Group, slice string, err error) {
+	if cgroupsPath == "" {
+		cgroupsPath = ":wrun:" + id
+	}
+	slice, unit, err := ParseUnit(cgroupsPath)
+	if err != nil {
+		return nil, "", err
+	}
+	if strings.HasSuffix(unit, ".slice") {
+		return nil, "", fmt.Errorf("linux.cgroupsPath %q: the slice %s holds no processes, only scopes and services do", cgroupsPath, unit)
+	}
+	g, err = l.group(cgroupsPath, id, r, all, unit)
+	return g, slice, err
+}
+
+func (l *Layout) group(cgroupsPath, id string, r *specs.LinuxResources, all bool, unit string) (*Group, error) {
 	relative := false
 	var p string
 	switch {
@@ -61,10 +84,11 @@ func (l *Layout) Group(cgroupsPath, id string, r *specs.LinuxResources, all bool
 	if p == "/" {
 		return nil, fmt.Errorf("linux.cgroupsPath %q is the root of the cgroup tree", cgroupsPath)
 	}
-	g := &Group{Path: p, Dirs: make([]Dir, 0, len(l.hierarchies))}
+	g := &Group{Path: p, Dirs: make([]Dir, 0, len(l.hierarchies)), Unit: unit}
 	for i := range l.hierarchies {
 		h := &l.hierarchies[i]
-		if !l.wanted(h, r, all) {
+		// systemd keeps track of a unit's processes in a named hierarchy or in v2.
+		if tracks := h.controllers == "" || h.controllers == "name=systemd"; !(unit != "" && tracks) && !l.wanted(h, r, all) {
 			continue
 		}
 		d := Dir{Controllers: h.controllers, Mount: h.mount}
@@ -159,34 +183,44 @@ func needs(r *specs.LinuxResources, c string) bool {
 // systemdPath is where systemd puts a scope: "a-b.slice:prefix:name" is
 // /a.slice/a-b.slice/prefix-name.scope.
 func systemdPath(s string) (string, error) {
-	slice, rest, _ := strings.Cut(s, ":")
-	prefix, name, _ := strings.Cut(rest, ":")
-	if name == "" || strings.Contains(s, "/") {
-		return "", fmt.Errorf("linux.cgroupsPath %q is not of the form slice:prefix:name", s)
-	}
-	if slice == "" {
-		slice = "system.slice"
-	}
-	base, ok := strings.CutSuffix(slice, ".slice")
-	if !ok || base == "" || strings.HasPrefix(base, "-") && base != "-" || strings.Contains(base, "--") {
-		return "", fmt.Errorf("linux.cgroupsPath %q: %q is no name of a systemd slice", s, slice)
+	slice, unit, err := ParseUnit(s)
+	if err != nil {
+		return "", err
 	}
 	var b strings.Builder
-	if base != "-" {
+	if base := strings.TrimSuffix(slice, ".slice"); base != "-" {
 		for i := 0; i <= len(base); i++ {
 			if i == len(base) || base[i] == '-' {
 				b.WriteString("/" + base[:i] + ".slice")
 			}
 		}
 	}
-	unit := name
+	return b.String() + "/" + unit, nil
+}
+
+// ParseUnit reads a linux.cgroupsPath of the form slice:prefix:name as the
+// names of a slice and of the unit in it: a scope, or a slice where name is one.
+func ParseUnit(s string) (slice, unit string, err error) {
+	slice, rest, _ := strings.Cut(s, ":")
+	prefix, name, _ := strings.Cut(rest, ":")
+	if name == "" || strings.Contains(s, "/") || strings.Count(s, ":") != 2 {
+		return "", "", fmt.Errorf("linux.cgroupsPath %q is not of the form slice:prefix:name", s)
+	}
+	if slice == "" {
+		slice = "system.slice"
+	}
+	base, ok := strings.CutSuffix(slice, ".slice")
+	if !ok || base == "" || strings.HasPrefix(base, "-") && base != "-" || strings.Contains(base, "--") {
+		return "", "", fmt.Errorf("linux.cgroupsPath %q: %q is no name of a systemd slice", s, slice)
+	}
+	unit = name
 	if !strings.HasSuffix(name, ".slice") {
 		if prefix != "" {
 			unit = prefix + "-" + name
 		}
 		unit += ".scope"
 	}
-	return b.String() + "/" + unit, nil
+	return slice, unit, nil
 }
 
 // clean makes p absolute without "." and ".." (which cannot leave "/").
@@ -225,6 +259,16 @@ func (g *Group) Joins() (tasks int, into bool) {
 		}
 	}
 	return tasks, into
+}
+
+// managed says that systemd makes the directory of a unit, and the slices above.
+func (d *Dir) managed() bool {
+	for c := range strings.SplitSeq(d.Controllers, ",") {
+		if has(",name=systemd,cpu,cpuacct,blkio,memory,devices,pids", c) {
+			return true
+		}
+	}
+	return false
 }
 
 // pure says that the group lives in v2 only.

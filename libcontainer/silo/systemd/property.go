@@ -1,0 +1,72 @@
+package systemd
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/godbus/dbus/v5"
+)
+
+// Property is a property of a unit. Value has the type that D-Bus is to send.
+type Property = struct {
+	Name  string
+	Value dbus.Variant
+}
+
+// annotation is what annotations that set properties begin with.
+const annotation = "org.systemd.property."
+
+// Annotated are the properties that a bundle's annotations set, in GVariant's
+// text, as the engines word them: org.systemd.property.TimeoutStopUSec: 'uint64 10'.
+// A name that ends with Sec is given in seconds.
+func Annotated(annotations map[string]string) ([]Property, error) {
+	var all []Property
+	for key, text := range annotations {
+		name, ours := strings.CutPrefix(key, annotation)
+		if !ours {
+			continue
+		}
+		if !letters(name) {
+			return nil, fmt.Errorf("annotation %s: %q is no name of a systemd property", key, name)
+		}
+		value, err := dbus.ParseVariant(text, dbus.Signature{})
+		if err != nil {
+			return nil, fmt.Errorf("annotation %s=%s: %w", key, text, err)
+		}
+		if base, seconds := strings.CutSuffix(name, "Sec"); seconds && !strings.HasSuffix(name, "USec") {
+			if name, value = base+"USec", micro(value); value.Value() == nil {
+				return nil, fmt.Errorf("annotation %s=%s is no number of seconds", key, text)
+			}
+		}
+		all = append(all, Property{name, value})
+	}
+	slices.SortFunc(all, func(a, b Property) int { return strings.Compare(a.Name, b.Name) })
+	return all, nil
+}
+
+// letters: an upper-case letter first, and at least three in all.
+func letters(s string) bool {
+	for i, c := range s {
+		if (c < 'a' || c > 'z' || i == 0) && (c < 'A' || c > 'Z') {
+			return false
+		}
+	}
+	return len(s) >= 3
+}
+
+func micro(v dbus.Variant) dbus.Variant {
+	switch n := v.Value().(type) {
+	case uint64:
+		return dbus.MakeVariant(n * 1e6)
+	case uint32:
+		return dbus.MakeVariant(uint64(n) * 1e6)
+	case int32:
+		return dbus.MakeVariant(uint64(n) * 1e6)
+	case int64:
+		return dbus.MakeVariant(uint64(n) * 1e6)
+	case float64:
+		return dbus.MakeVariant(uint64(n * 1e6))
+	}
+	return dbus.Variant{}
+}
