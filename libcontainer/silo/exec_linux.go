@@ -245,7 +245,8 @@ func (v *visit) release() {
 
 func (v *visit) launch(plan *Plan) (*child, error) {
 	v.talking = false // launch closes the conversation's ends when it fails
-	return launch(plan, v.files, v.into)
+	child, err := launch(plan, v.files, v.into)
+	return child, entranceHint(err, v.into)
 }
 
 // accompany answers the child until the program is executed: the conversation

@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,21 +15,22 @@ import (
 // interested.
 type Warn func(format string, args ...any)
 
-// Apply writes all limits of a new container, of which r may be nil, and the
-// device list.
+// Apply writes all limits of a new container, of which r may be nil. The device
+// list is Guard's.
 func (g *Group) Apply(r *specs.LinuxResources, warn Warn) error {
-	if r == nil {
-		r = &specs.LinuxResources{}
-	}
 	if d, ok := g.find("cpuset"); ok {
 		if err := inheritCpuset(g.dir(d), d.Mount, d.Made); err != nil {
 			return err
 		}
 	}
-	if err := g.set(r, warn); err != nil {
-		return err
-	}
-	rules, err := deviceRules(r.Devices)
+	return g.set(r, warn)
+}
+
+// Guard keeps a new container from all devices but those that list allows and
+// those that every container has. Only root of the machine may: to others the
+// kernel refuses it, EPERM.
+func (g *Group) Guard(list []specs.LinuxDeviceCgroup) error {
+	rules, err := deviceRules(list)
 	if err != nil {
 		return err
 	}
@@ -268,7 +270,7 @@ func enable(mount, path string, want map[string]bool) error {
 		have := fields(string(b))
 		var m []string
 		for _, c := range sortedKeys(want) {
-			if !contains(have, c) {
+			if !slices.Contains(have, c) {
 				m = append(m, c)
 			}
 		}
@@ -292,16 +294,28 @@ func enable(mount, path string, want map[string]bool) error {
 			continue
 		}
 		dir := mount + strings.TrimSuffix(path[:i], "/")
-		if taken, err := occupied(dir); err != nil {
+		b, err := read(dir + "/cgroup.subtree_control")
+		if err != nil {
 			return err
-		} else if taken {
-			return refuse(dir, lack, want)
 		}
-		for _, c := range lack {
-			if contains(none, c) {
-				continue
+		// What is handed down already may be so by somebody else's leave.
+		given := fields(string(b))
+		rest := slices.DeleteFunc(slices.Clone(lack), func(c string) bool { return slices.Contains(given, c) || slices.Contains(none, c) })
+		if len(rest) == 0 {
+			continue
+		}
+		taken, err := occupied(dir)
+		if err != nil {
+			return err
+		}
+		for _, c := range rest {
+			switch {
+			case !taken:
+				err = write(dir+"/cgroup.subtree_control", "+"+c)
+			case want[c]:
+				err = fmt.Errorf("%s holds processes itself: %w; move them into a sub-group first", dir, unix.EBUSY)
 			}
-			if err := write(dir+"/cgroup.subtree_control", "+"+c); err != nil && want[c] {
+			if err != nil && want[c] {
 				return fmt.Errorf("enable cgroup controller %s: %w", c, err)
 			}
 		}
@@ -323,30 +337,6 @@ func occupied(dir string) (bool, error) {
 		return false, err
 	}
 	return len(b) > 0, nil
-}
-
-// refuse is the error for the first of lack that the group must have.
-func refuse(dir string, lack []string, want map[string]bool) error {
-	b, err := read(dir + "/cgroup.subtree_control")
-	if err != nil {
-		return err
-	}
-	have := fields(string(b))
-	for _, c := range lack {
-		if want[c] && !contains(have, c) {
-			return fmt.Errorf("enable cgroup controller %s below %s, which holds processes itself: %w; move them into a sub-group first", c, dir, unix.EBUSY)
-		}
-	}
-	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // joinLate adds the v1 hierarchies that r needs and the group left out, with
