@@ -54,7 +54,9 @@ func (h *handle) encode() libcontainer.Handle {
 			b = appendText(b, "path", d.Path)
 			b = append(appendNumber(b, "made", uint64(d.Made)), '}')
 		}
-		b = append(appendText(append(b, ']'), "unit", h.Group.Unit), '}')
+		b = appendText(append(b, ']'), "unit", h.Group.Unit)
+		b = appendText(b, "manager", h.Group.Manager)
+		b = append(appendText(b, "invocation", h.Group.Invocation), '}')
 	}
 	b = appendNumber(b, "pid", uint64(h.Pid))
 	b = appendNumber(b, "start", h.Start)
@@ -137,21 +139,7 @@ func (h *handle) member(d *jsonscan.Decoder, name string) bool {
 		return d.String(&h.Dir)
 	case "cgroup":
 		h.Group = &cgroup.Group{}
-		return d.Members(func(d *jsonscan.Decoder, name string) bool {
-			switch name {
-			case "path":
-				return d.String(&h.Group.Path)
-			case "dirs":
-				h.Group.Dirs = []cgroup.Dir{}
-				return d.List(func(d *jsonscan.Decoder) bool {
-					var dir cgroup.Dir
-					ok := d.Members(func(d *jsonscan.Decoder, name string) bool { return dirMember(&dir, d, name) })
-					h.Group.Dirs = append(h.Group.Dirs, dir)
-					return ok
-				})
-			}
-			return false
-		})
+		return d.Members(func(d *jsonscan.Decoder, name string) bool { return groupMember(h.Group, d, name) })
 	case "pid":
 		return jsonscan.Signed(d, &h.Pid, strconv.IntSize)
 	case "start":
@@ -170,6 +158,28 @@ func (h *handle) member(d *jsonscan.Decoder, name string) bool {
 		return d.String(&h.HostRoot)
 	case "hostMount":
 		return jsonscan.Unsigned(d, &h.HostMount, 64)
+	}
+	return false
+}
+
+func groupMember(g *cgroup.Group, d *jsonscan.Decoder, name string) bool {
+	switch name {
+	case "path":
+		return d.String(&g.Path)
+	case "dirs":
+		g.Dirs = []cgroup.Dir{}
+		return d.List(func(d *jsonscan.Decoder) bool {
+			var dir cgroup.Dir
+			ok := d.Members(func(d *jsonscan.Decoder, name string) bool { return dirMember(&dir, d, name) })
+			g.Dirs = append(g.Dirs, dir)
+			return ok
+		})
+	case "unit":
+		return d.String(&g.Unit)
+	case "manager":
+		return d.String(&g.Manager)
+	case "invocation":
+		return d.String(&g.Invocation)
 	}
 	return false
 }

@@ -14,11 +14,11 @@ import (
 // TestHandleIsWhatJSONWrites: the handle that was written by hand is read back
 // whole, and is what encoding/json would have written.
 func TestHandleIsWhatJSONWrites(t *testing.T) {
-	for name, h := range map[string]*handle{
+	handles := map[string]*handle{
 		"empty": {Dir: "/run/wrun/x"},
 		"full": {
 			Dir: `/run/"odd" \\ dir/ü\n`,
-			Group: &cgroup.Group{Path: "/a", Unit: "a.scope", Dirs: []cgroup.Dir{
+			Group: &cgroup.Group{Path: "/a", Unit: "a.scope", Manager: "unix:path=/m", Invocation: "0f", Dirs: []cgroup.Dir{
 				{Controllers: "cpu,cpuacct", Mount: "/sys/fs/cgroup/cpu", Path: "/b", Made: 2}, {Mount: "/m"},
 			}},
 			Pid: 7, Start: 1 << 60, Gate: 300, After: []string{"fcntl", "execveat"},
@@ -26,7 +26,17 @@ func TestHandleIsWhatJSONWrites(t *testing.T) {
 			OwnPids:    true, Program: "sh", HostRoot: "/rootfs", HostMount: 99,
 		},
 		"empty group": {Dir: "/d", Group: &cgroup.Group{Path: "/", Dirs: []cgroup.Dir{}}},
-	} {
+	}
+	full := handles["full"]
+	for _, whole := range []any{*full, *full.Group, full.Group.Dirs[0]} { // a member that is new
+		v := reflect.ValueOf(whole)
+		for i := range v.NumField() {
+			if f := v.Type().Field(i); f.IsExported() && v.Field(i).IsZero() {
+				t.Errorf("%s.%s is not tested", v.Type(), f.Name)
+			}
+		}
+	}
+	for name, h := range handles {
 		raw := h.encode()
 		back, err := decodeHandle(raw)
 		if err != nil {

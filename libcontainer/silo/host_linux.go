@@ -18,6 +18,7 @@ import (
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/silo/netdev"
 	"wrun/libcontainer/silo/seccomp"
+	"wrun/libcontainer/silo/systemd"
 )
 
 // Host is process isolation on this Linux machine.
@@ -62,7 +63,7 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer
 		}
 	}()
 	defer b.letGo()
-	for _, step := range []func() error{b.expect, b.prepare, b.compile, func() error { return b.control(ctx) }, b.launch} {
+	for _, step := range []func() error{func() error { return b.expect(ctx) }, b.prepare, b.compile, func() error { return b.control(ctx) }, b.launch} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -103,6 +104,7 @@ type birth struct {
 	moved    bool             // network devices are in the container
 	devices  []*netdev.Device // the same; their way back
 	slice    string           // systemd's, of the scope
+	manager  *systemd.Manager // a user's, found already
 	holder   *child           // keeps the scope until the child is in it
 	adjusted bool             // the child inherits the OOM score
 	made     bool             // something outside this process was announced, and perhaps made
@@ -127,7 +129,7 @@ func (b *birth) release() {
 
 // expect has the kernel make the namespaces while we find out what belongs in
 // them. Not where the child is born into a cgroup of v2, which must exist.
-func (b *birth) expect() error {
+func (b *birth) expect(ctx context.Context) error {
 	layout, err := cgroup.Detect()
 	if err != nil {
 		return err
@@ -136,19 +138,14 @@ func (b *birth) expect() error {
 	for i := range b.in.Spec.Mounts {
 		all = all || strings.HasPrefix(b.in.Spec.Mounts[i].Type, "cgroup")
 	}
-	var group *cgroup.Group
-	if b.config.SystemdCgroup {
-		group, b.slice, err = layout.Scope(b.in.linux().CgroupsPath, b.in.ID, b.in.linux().Resources, all)
-	} else {
-		group, err = layout.Group(b.in.linux().CgroupsPath, b.in.ID, b.in.linux().Resources, all)
-	}
-	if err != nil {
-		return err
-	}
 	b.in.Facts.Foreign = layout.Foreign()
 	b.in.Facts.Privileged = unix.Geteuid() == 0 && !b.in.Facts.Foreign
 	b.in.Facts.Unified = layout.Pure()
-	if b.in.Facts.Privileged || !goesWithout(b.in, group) {
+	group, err := b.place(ctx, layout, all)
+	if err != nil {
+		return err
+	}
+	if group != nil {
 		b.system.h.Group = group
 		b.in.Facts.Cgroups = group.Mounts()
 		b.in.Facts.Tasks, b.in.Facts.Born = group.Joins()
@@ -265,53 +262,6 @@ func (b *birth) control(ctx context.Context) error {
 		return err
 	}
 	b.keep(fileStub, stub)
-	return nil
-}
-
-// group makes the cgroup and opens the child's way into it.
-func (b *birth) group(ctx context.Context, g *cgroup.Group) error {
-	if g.Unit != "" {
-		if err := b.scope(ctx, g); err != nil {
-			return err
-		}
-	}
-	if err := g.Create(); err != nil {
-		return err
-	}
-	r := b.in.linux().Resources
-	if err := g.Apply(r, b.config.Warn); err != nil {
-		return err
-	}
-	// Device rules are root's, and mean nothing to a user who cannot make device
-	// nodes either.
-	if b.in.Facts.Privileged {
-		var devices []specs.LinuxDeviceCgroup
-		if r != nil {
-			devices = r.Devices
-		}
-		if err := g.Guard(devices); err != nil {
-			return err
-		}
-	}
-	if uid := b.in.groupOwner(); uid != 0 {
-		switch err := g.Delegate(uid); {
-		case err == nil:
-		case !b.in.Facts.Privileged && errors.Is(err, unix.EPERM):
-			b.config.Warn("the container's cgroup stays yours, and is not the container's user's to divide: %v", err)
-		default:
-			return err
-		}
-	}
-	join, err := g.Open()
-	if err != nil {
-		return err
-	}
-	for i, fd := range join.Tasks {
-		b.keep(TasksFile(i), fd)
-	}
-	if b.into = join.Into; b.into >= 0 {
-		b.keep(fileGroup, b.into)
-	}
 	return nil
 }
 

@@ -316,15 +316,7 @@ func (s *system) Close(ctx context.Context) error {
 		// Processes that init left behind, or that a dead creator never told
 		// of. The kernel has killed them already where init was the first of a
 		// pid namespace (pid_namespaces(7)) and has ended.
-		if !s.h.OwnPids || s.h.Pid == 0 || err != nil {
-			err = errors.Join(err, s.h.Group.Kill(ctx))
-		}
-		left := s.h.Group.Remove(ctx)
-		if left == nil && s.h.Group.Unit != "" {
-			// Not while somebody else's processes are in it: they would be killed.
-			left = stopUnit(ctx, s.h.Group.Unit)
-		}
-		err = errors.Join(err, left)
+		err = errors.Join(err, s.removeGroup(ctx, !s.h.OwnPids || s.h.Pid == 0 || err != nil))
 	}
 	return errors.Join(err, s.unmount(), removeGate(s.h.Dir))
 }

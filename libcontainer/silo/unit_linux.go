@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
+	"strings"
 
 	"github.com/godbus/dbus/v5"
 	"github.com/opencontainers/runtime-spec/specs-go"
@@ -15,25 +17,74 @@ import (
 	"wrun/libcontainer/silo/systemd"
 )
 
-// askSystemd connects to systemd, and tells who cannot what to do instead.
-func askSystemd(ctx context.Context) (*systemd.Manager, error) {
-	m, err := systemd.Connect(ctx)
+// askSystemd connects to the systemd at an address, and tells who cannot what to
+// do instead.
+func askSystemd(ctx context.Context, address string) (*systemd.Manager, error) {
+	m, err := systemd.Connect(ctx, address)
 	if errors.Is(err, systemd.ErrNotRunning) {
 		err = libcontainer.WithHint(err, "without --systemd-cgroup wrun makes cgroups itself; engines ask for that with cgroup_manager = \"cgroupfs\" (podman), SystemdCgroup = false (containerd), native.cgroupdriver=cgroupfs (Docker)")
 	}
 	return m, err
 }
 
+// placeOfUser is place where an ordinary user's systemd makes the cgroup. Who
+// asked for none goes without one where that cannot be, as they do without
+// systemd where no cgroup is theirs.
+func (b *birth) placeOfUser(ctx context.Context, layout *cgroup.Layout, all bool) (*cgroup.Group, error) {
+	l := b.in.linux()
+	under, err := b.findUser(ctx, layout)
+	if absent := errors.Is(err, systemd.ErrNotRunning) || errors.Is(err, unix.EACCES); absent && !asksForGroup(l) {
+		b.config.Warn("the container has no cgroup: %v", err)
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var g *cgroup.Group
+	if g, b.slice, err = layout.Scope(l.CgroupsPath, b.in.ID, l.Resources, all, under); err != nil {
+		return nil, err
+	}
+	g.Manager = b.manager.Address
+	return g, nil
+}
+
+// findUser connects to the systemd of an ordinary user. under is the cgroup that
+// is delegated to it.
+func (b *birth) findUser(ctx context.Context, layout *cgroup.Layout) (under string, err error) {
+	const without = "without --systemd-cgroup (podman: cgroup_manager = \"cgroupfs\"), linux.cgroupsPath and linux.resources the container needs no cgroup"
+	if !layout.Pure() {
+		return "", libcontainer.WithHint(fmt.Errorf("a user's systemd makes cgroups of v2 alone, and this machine has others: %w", systemd.ErrNotRunning), without)
+	}
+	b.manager, err = systemd.ConnectUser(ctx, os.Getenv)
+	if errors.Is(err, systemd.ErrNotRunning) {
+		return "", libcontainer.WithHint(err, "a user's systemd runs while they are logged in, and always after `loginctl enable-linger USER`; "+without)
+	}
+	if err != nil {
+		return "", err
+	}
+	if under, err = b.manager.Group(ctx); err != nil {
+		return "", err
+	}
+	if !layout.Inside(under) {
+		// Neither systemd nor wrun could put a process there (cgroup-v2.rst,
+		// "Delegation Containment").
+		return "", libcontainer.WithHint(fmt.Errorf("wrun runs outside of %s, the cgroup of the user's systemd: %w", under, unix.EACCES), "systemd-run --user --scope wrun … runs it inside")
+	}
+	return under, nil
+}
+
 // scope has systemd make the group. A scope lives as long as a process is in
 // it, and its first must be there before the container's is born: until that
 // has joined, a holder is in its place.
-func (b *birth) scope(ctx context.Context, g *cgroup.Group) error {
-	m, err := askSystemd(ctx)
-	if err != nil {
-		return err
+func (b *birth) scope(ctx context.Context, g *cgroup.Group) (err error) {
+	m := b.manager
+	if m == nil {
+		if m, err = askSystemd(ctx, ""); err != nil {
+			return err
+		}
+		defer m.Close()
 	}
-	defer m.Close()
-	limits, err := g.UnitProperties(own(b.in.linux().Resources, b.in.Facts.Privileged), true)
+	limits, err := g.UnitProperties(b.in.linux().Resources, b.in.Facts.Privileged)
 	if err != nil {
 		return err
 	}
@@ -65,7 +116,23 @@ func (b *birth) scope(ctx context.Context, g *cgroup.Group) error {
 		{Name: "TasksAccounting", Value: dbus.MakeVariant(true)},
 		{Name: ioAccounting(b.in.Facts.Unified), Value: dbus.MakeVariant(true)},
 	}, known(limits, version)...)
-	return m.Start(ctx, g.Unit, append(properties, annotated...))
+	if err := m.Start(ctx, g.Unit, append(properties, annotated...)); err != nil {
+		if errors.Is(err, systemd.ErrExists) {
+			b.system.h.Group = nil // whose unit it is has the group, too
+		}
+		return err
+	}
+	// What the handle says of the group must be where systemd made it, or nothing
+	// of it would be found again.
+	if !g.Holds(pid) {
+		b.system.h.Group = nil // the process of that number may be somebody else's
+		return libcontainer.WithHint(fmt.Errorf("systemd has put %s elsewhere than at %s", g.Unit, g.Path), "wrun has to see the cgroups and processes that systemd sees, and not to be in namespaces of its own")
+	}
+	u, err := m.Find(ctx, g.Unit)
+	if err == nil && u != nil {
+		g.Invocation = u.Invocation
+	}
+	return err
 }
 
 func ioAccounting(unified bool) string {
@@ -108,7 +175,9 @@ func hold() (*child, error) {
 	if err := converse(files); err != nil {
 		return nil, err
 	}
-	c, err := expect(0, files)
+	p := prelude()
+	p.Visible = true // it has wrun's memory, and so would have the container's child made hidden, too
+	c, err := clone(p, unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, -1)
 	if err != nil {
 		return nil, err
 	}
@@ -126,6 +195,10 @@ func (b *birth) letGo() {
 		b.holder.kill()
 		b.holder = nil
 	}
+	if b.manager != nil {
+		b.manager.Close()
+		b.manager = nil
+	}
 }
 
 // updateUnit tells systemd of new limits.
@@ -134,7 +207,7 @@ func updateUnit(ctx context.Context, g *cgroup.Group, r *specs.LinuxResources) e
 	if err != nil || len(limits) == 0 {
 		return err
 	}
-	m, err := askSystemd(ctx)
+	m, err := askSystemd(ctx, g.Manager)
 	if err != nil {
 		return err
 	}
@@ -146,16 +219,57 @@ func updateUnit(ctx context.Context, g *cgroup.Group, r *specs.LinuxResources) e
 	return m.Set(ctx, g.Unit, known(limits, version))
 }
 
-// stopUnit has systemd forget the group's unit. Where no systemd runs there is
-// no unit.
-func stopUnit(ctx context.Context, unit string) error {
-	m, err := systemd.Connect(ctx)
-	if errors.Is(err, systemd.ErrNotRunning) {
+// removeGroup removes the container's cgroup with all that is in it, and has
+// systemd forget its unit.
+func (s *system) removeGroup(ctx context.Context, kill bool) error {
+	g := s.h.Group
+	m, err := findUnit(ctx, g)
+	if m != nil {
+		defer m.Close()
+	}
+	if errors.Is(err, errAnothers) {
 		return nil
 	}
-	if err != nil {
-		return err
+	if kill {
+		err = errors.Join(err, g.Kill(ctx))
 	}
-	defer m.Close()
-	return m.Stop(ctx, unit)
+	left := g.Remove(ctx)
+	if left == nil && m != nil {
+		// Not while somebody else's processes are in it: they would be killed.
+		left = m.Stop(ctx, g.Unit)
+	}
+	return errors.Join(err, left)
+}
+
+// errAnothers: a unit's name is free once its last process has ended, and may be
+// another container's by now.
+var errAnothers = errors.New("the unit is somebody else's")
+
+// findUnit connects to the systemd that has the group's unit; nil where it has
+// none.
+func findUnit(ctx context.Context, g *cgroup.Group) (*systemd.Manager, error) {
+	if g.Unit == "" {
+		return nil, nil
+	}
+	m, err := systemd.Connect(ctx, g.Manager)
+	if errors.Is(err, systemd.ErrNotRunning) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	u, err := m.Find(ctx, g.Unit)
+	switch {
+	case err != nil:
+	case u == nil:
+	case g.Invocation != "" && u.Invocation != "" && u.Invocation != g.Invocation,
+		// Whoever was killed before it was told has no more than the place. systemd
+		// may see the hierarchy from higher up.
+		g.Invocation == "" && u.Group != "" && !strings.HasSuffix(u.Group, g.Path):
+		err = errAnothers
+	default:
+		return m, nil
+	}
+	m.Close()
+	return nil, err
 }

@@ -11,7 +11,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
-	"wrun/libcontainer/silo/cgroup"
 )
 
 // What an ordinary user needs otherwise than root does: their containers have a
@@ -33,12 +32,9 @@ func mayCreate(s *specs.Spec) error {
 	return libcontainer.WithHint(errors.New("rootless containers require user namespaces"), "`wrun spec --rootless` writes a configuration that an ordinary user can run")
 }
 
-// goesWithout tells whether the container of an ordinary user has no cgroup:
-// nobody asked for one, and the place for it is not theirs.
-func goesWithout(in *Input, g *cgroup.Group) bool {
-	l := in.linux()
-	return l.CgroupsPath == "" && !limited(l.Resources) && !g.Writable()
-}
+// asksForGroup tells whether the container of an ordinary user is to have a
+// cgroup. Without being asked they get one where the place for it is theirs.
+func asksForGroup(l *specs.Linux) bool { return l.CgroupsPath != "" || limited(l.Resources) }
 
 // limited tells whether r limits anything but devices.
 func limited(r *specs.LinuxResources) bool {
@@ -48,7 +44,7 @@ func limited(r *specs.LinuxResources) bool {
 
 func groupHint(err error, privileged bool) error {
 	if !privileged && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
-		return libcontainer.WithHint(err, "an ordinary user has a cgroup only where one was delegated to them and wrun runs in it, as by `systemd-run --user --scope -p Delegate=yes wrun …`; without linux.cgroupsPath and linux.resources the container needs none")
+		return libcontainer.WithHint(err, "an ordinary user has a cgroup only where one was delegated to them and wrun runs in it, as by `systemd-run --user --scope -p Delegate=yes wrun …`, and of its controllers those that were delegated, too (Delegate= of user@.service); without linux.cgroupsPath and linux.resources the container needs none")
 	}
 	return err
 }

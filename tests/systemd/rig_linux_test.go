@@ -34,6 +34,7 @@ type machine struct {
 	pid    int
 	groups []string // of the machine's hierarchies: the directory that systemd has for its root
 	dir    string
+	as     []string // what comes before a program that is not root's
 }
 
 // boot starts systemd, with cgroups of the given mode (testdata/boot.sh).
@@ -57,7 +58,7 @@ func boot(t *testing.T, mode string) *machine {
 	cmd := exec.Command("/bin/sh", "-ec", `while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift
 exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup --mount-proc sh "$@"`, "boot")
 	for _, dir := range leftovers.Hierarchies() {
-		group := filepath.Join(ownGroup(t, dir), fmt.Sprintf("wrun-systemd-%d", os.Getpid()))
+		group := filepath.Join(parent(t, dir), fmt.Sprintf("wrun-systemd-%d", os.Getpid()))
 		container.Must(t, os.MkdirAll(group, 0o755))
 		m.groups = append(m.groups, group)
 		for _, file := range []string{"cpuset.cpus", "cpuset.mems"} {
@@ -80,15 +81,34 @@ exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup --mount-proc
 		}
 	})
 	m.await("systemd's start", func() bool {
-		children, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", cmd.Process.Pid))
-		container.Must(t, err)
-		m.pid, _ = strconv.Atoi(strings.TrimSpace(string(children)))
-		_, err = os.Stat(fmt.Sprintf("/proc/%d/root/run/systemd/private", m.pid))
+		m.pid = child(cmd.Process.Pid)
+		_, err := os.Stat(fmt.Sprintf("/proc/%d/root/run/systemd/private", m.pid))
 		return m.pid > 0 && err == nil
 	})
-	container.Must(t, os.WriteFile(m.Binary, fmt.Appendf(nil,
-		"#!/bin/sh\nexec nsenter --target %d --mount --pid --cgroup --uts --ipc --root --wd -- %s --systemd-cgroup \"$@\"\n", m.pid, m.copy(site.Binary)), 0o755))
+	m.program(m.Binary, m.copy(site.Binary), "--systemd-cgroup")
 	return m
+}
+
+// child is the pid of a process's only child; 0 for none yet.
+func child(of int) int {
+	children, _ := os.ReadFile(fmt.Sprintf("/proc/%d/task/%[1]d/children", of))
+	pid, _ := strconv.Atoi(strings.TrimSpace(string(children)))
+	return pid
+}
+
+// program makes a program that runs another one beside systemd.
+func (m *machine) program(name string, args ...string) {
+	m.Helper()
+	var quoted strings.Builder
+	for _, a := range append(m.beside(), args...) {
+		fmt.Fprintf(&quoted, " '%s'", strings.ReplaceAll(a, "'", `'\''`))
+	}
+	container.Must(m, os.WriteFile(name, fmt.Appendf(nil, "#!/bin/sh\nexec%s \"$@\"\n", quoted.String()), 0o755))
+}
+
+// beside comes before a program that is to run beside systemd.
+func (m *machine) beside() []string {
+	return append([]string{"nsenter", "--target", strconv.Itoa(m.pid), "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--root", "--wd", "--"}, m.as...)
 }
 
 // copy puts a program where systemd's root shows it.
@@ -116,7 +136,8 @@ func (m *machine) inside(args ...string) string {
 	m.Helper()
 	ctx, cancel := context.WithTimeout(m.Context(), container.Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "nsenter", append([]string{"--target", strconv.Itoa(m.pid), "--mount", "--pid", "--cgroup", "--root", "--wd", "--"}, args...)...)
+	args = append(m.beside(), args...)
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		return fmt.Sprintf("%v: %s", err, out)
@@ -127,13 +148,18 @@ func (m *machine) inside(args ...string) string {
 // property is the unit's, as systemctl shows it.
 func (m *machine) property(unit, name string) string {
 	m.Helper()
-	return m.inside("systemctl", "show", "--property", name, "--value", unit)
+	show := []string{"systemctl", "show", "--property", name, "--value", unit}
+	if m.as != nil {
+		show = append(show, "--user")
+	}
+	return m.inside(show...)
 }
 
 // gone holds that neither systemd nor the kernel knows the unit.
 func (m *machine) gone(unit string) {
 	m.Helper()
-	if state := m.property(unit, "LoadState"); state != "not-found" {
+	state := m.property(unit, "LoadState")
+	if absent := m.as != nil && strings.Contains(state, ": Failed to "); state != "not-found" && !absent {
 		m.Errorf("systemd still has %s: %s", unit, state)
 	}
 	for _, group := range m.groups {
@@ -146,9 +172,22 @@ func (m *machine) gone(unit string) {
 	}
 }
 
-// ownGroup is where this process is in the hierarchy that is mounted on dir.
-func ownGroup(t *testing.T, dir string) string {
+// native is the mode in which systemd has the machine's own controllers.
+func native() string {
+	if isUnified("/sys/fs/cgroup") {
+		return "unified"
+	}
+	return "legacy"
+}
+
+// parent is the group for systemd's: where this process is in the hierarchy that
+// is mounted on dir; but the root of v2 where that has the controllers, since
+// a group that holds processes hands none down.
+func parent(t *testing.T, dir string) string {
 	t.Helper()
+	if isUnified(dir) && native() == "unified" {
+		return dir
+	}
 	data, err := os.ReadFile("/proc/self/cgroup")
 	container.Must(t, err)
 	for line := range strings.Lines(string(data)) {

@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -20,7 +21,10 @@ const (
 // bundle is a container as podman asks for it with cgroup_manager = "systemd".
 func (m *machine) bundle(edit func(*specs.Spec)) string {
 	m.Helper()
-	b := container.NewBundle(m, filepath.Join(m.dir, m.Name()), "sleep", "1000")
+	dir, err := os.MkdirTemp(m.dir, "bundle-")
+	container.Must(m, err)
+	container.Must(m, os.Chmod(dir, 0o755))
+	b := container.NewBundle(m, dir, "sleep", "1000")
 	b.Spec.Linux.CgroupsPath = "machine.slice:libpod:abc"
 	if edit != nil {
 		edit(b.Spec)
@@ -53,10 +57,10 @@ func (m *machine) files() string {
 // from the first and after update, and leaves them when it reads its units
 // again; in the end neither has anything left of it.
 func TestLife(t *testing.T) {
-	m := boot(t, "legacy")
-	if m.inside("test", "-d", "/sys/fs/cgroup/memory") != "" {
-		t.Skip("the machine's controllers are not in cgroup v1: see TestUnified")
+	if native() != "legacy" {
+		t.Skip("the machine has no hierarchies of cgroup v1: see TestUnified")
 	}
+	m := boot(t, "legacy")
 	m.OK(t, "create", "--bundle", m.bundle(limits), "abc")
 	for name, want := range map[string]string{
 		"Slice": "machine.slice", "ControlGroup": "/" + inside, "ActiveState": "active", "Delegate": "yes", "Description": "wrun container abc",
@@ -112,8 +116,9 @@ func TestLife(t *testing.T) {
 
 // TestEnds: a scope ends with its container's processes, before delete.
 func TestEnds(t *testing.T) {
-	m := boot(t, "legacy")
-	m.OK(t, "create", "--bundle", m.bundle(func(s *specs.Spec) { s.Process.Args = []string{"true"} }), "abc")
+	m := boot(t, native())
+	dir := m.bundle(func(s *specs.Spec) { s.Process.Args = []string{"true"} })
+	m.OK(t, "create", "--bundle", dir, "abc")
 	m.OK(t, "start", "abc")
 	m.await("the end of the scope", func() bool { return m.property(scope, "LoadState") == "not-found" })
 	if s := m.State(t, "abc"); s != specs.StateStopped {
@@ -122,34 +127,50 @@ func TestEnds(t *testing.T) {
 	m.OK(t, "delete", "abc")
 	m.gone(scope)
 	// The name is free again.
-	m.OK(t, "create", "--bundle", filepath.Join(m.dir, t.Name()), "again")
+	m.OK(t, "create", "--bundle", dir, "again")
 	m.OK(t, "delete", "--force", "again")
 	m.gone(scope)
 }
 
-// TestNotAnothers: the delete of an ended container leaves alone who has its
-// scope by now.
+// TestNotAnothers: the delete of a container leaves alone who has its scope by
+// now, or had it before.
 func TestNotAnothers(t *testing.T) {
-	m := boot(t, "legacy")
+	m := boot(t, native())
 	dir := m.bundle(nil)
 	m.OK(t, "create", "--bundle", dir, "first")
 	m.OK(t, "kill", "first", "KILL")
 	m.await("the end of the scope", func() bool { return m.property(scope, "LoadState") == "not-found" })
 	m.OK(t, "create", "--bundle", dir, "second")
-	m.Wrun.Run(t, "delete", "first")
+	m.OK(t, "delete", "first")
+	// A unit's name is taken in whatever slice it is.
+	elsewhere := m.bundle(func(s *specs.Spec) { s.Linux.CgroupsPath = "other.slice:libpod:abc" })
+	if r := m.Wrun.Run(t, "create", "--bundle", elsewhere, "third"); r.Code != 1 || !strings.Contains(r.Stderr, "have systemd start "+scope) {
+		t.Errorf("exit code %d, %q", r.Code, r.Stderr)
+	}
+	m.Env = []string{"WRUN_FAULT=" + libcontainer.FaultCreateRecorded}
+	m.Wrun.Run(t, "create", "--bundle", elsewhere, "third")
+	m.Env = nil
+	m.OK(t, "delete", "--force", "third")
 	if s, active := m.State(t, "second"), m.property(scope, "ActiveState"); s != specs.StateCreated || active != "active" {
 		t.Errorf("the second container is %s, its scope %s", s, active)
 	}
 	m.OK(t, "delete", "--force", "second")
-	m.OK(t, "delete", "--force", "first")
 	m.gone(scope)
 }
 
-// TestUnified: the same where systemd has cgroup v2 alone. Its controllers may
-// be v1's on this machine, so no limits are set.
+// TestUnified: the same where systemd has cgroup v2 alone, with limits where the
+// machine's controllers are in it.
 func TestUnified(t *testing.T) {
 	m := boot(t, "unified")
-	m.OK(t, "create", "--bundle", m.bundle(nil), "abc")
+	limited := m.controllers()
+	m.OK(t, "create", "--bundle", m.bundle(func(s *specs.Spec) {
+		if limited {
+			limits(s)
+			s.Linux.Resources.BlockIO = &specs.LinuxBlockIO{Weight: ptr(uint16(500))}
+			s.Linux.Resources.CPU.Cpus = "0"
+			s.Linux.Resources.Unified = map[string]string{"memory.high": "50331648", "memory.swap.max": "0"}
+		}
+	}), "abc")
 	m.OK(t, "start", "abc")
 	if got := m.property(scope, "ControlGroup"); got != "/"+inside {
 		t.Errorf("it is in %s", got)
@@ -161,13 +182,35 @@ func TestUnified(t *testing.T) {
 	m.OK(t, "exec", "abc", "cat", "/dev/null")
 	m.inside("systemctl", "daemon-reload")
 	m.OK(t, "exec", "abc", "sh", "-c", "echo >/dev/null")
+	if limited {
+		m.unifiedLimits()
+	}
 	m.OK(t, "delete", "--force", "abc")
 	m.gone(scope)
 }
 
+// unifiedLimits are in the kernel's files and in the unit, and daemon-reload
+// changes neither.
+func (m *machine) unifiedLimits() {
+	m.Helper()
+	files := func() string {
+		return m.read("/"+inside, "memory.max", "memory.high", "memory.swap.max", "pids.max", "cpu.weight", "cpu.max", "cpuset.cpus", "io.weight")
+	}
+	m.equal("the kernel's limits", files(), "67108864 50331648 0 50 59 25000 50000 0 default 4950")
+	m.OK(m, "update", "--memory", "33554432", "--pids-limit", "20", "--cpu-quota", "10000", "abc")
+	m.inside("systemctl", "daemon-reload")
+	m.equal("after update and daemon-reload the kernel's limits", files(), "33554432 50331648 0 20 59 10000 50000 0 default 4950")
+	for name, want := range map[string]string{
+		"MemoryMax": "33554432", "MemoryHigh": "50331648", "MemorySwapMax": "0", "TasksMax": "20", "CPUWeight": "59",
+		"CPUQuotaPerSecUSec": "200ms", "CPUQuotaPeriodUSec": "50ms", "AllowedCPUs": "0", "IOWeight": "4950", "DevicePolicy": "strict",
+	} {
+		m.equal(name, m.property(scope, name), want)
+	}
+}
+
 // TestRefused: whoever refuses, wrun, systemd or the kernel, nothing is left.
 func TestRefused(t *testing.T) {
-	m := boot(t, "legacy")
+	m := boot(t, native())
 	m.OK(t, "create", "--bundle", m.bundle(nil), "other")
 	for name, c := range map[string]struct {
 		edit func(*specs.Spec)
@@ -211,7 +254,7 @@ func TestRefused(t *testing.T) {
 // TestKilled: wrun dies at every fault point of create and of delete, and
 // delete --force leaves nothing.
 func TestKilled(t *testing.T) {
-	m := boot(t, "legacy")
+	m := boot(t, native())
 	dir := m.bundle(nil)
 	killed := 0
 	for _, point := range libcontainer.FaultPoints {

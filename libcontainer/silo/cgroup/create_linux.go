@@ -78,6 +78,9 @@ func (g *Group) Check() error {
 			if err := fit(dir, d.Controllers); err != nil {
 				return err
 			}
+			if g.Unit != "" {
+				d.Made = 1 // left by an earlier container: a scope is its container's alone
+			}
 			continue
 		}
 		for p := dir; p != d.Mount; {

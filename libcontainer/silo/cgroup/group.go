@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"cmp"
 	"fmt"
 	"path"
 	"strings"
@@ -17,6 +18,11 @@ type Group struct {
 	Dirs []Dir  `json:"dirs"`
 	// Unit is the systemd scope that the group belongs to; "" without systemd.
 	Unit string `json:"unit,omitempty"`
+	// Manager is the D-Bus address of the user's systemd that has the unit; "" is
+	// the machine's.
+	Manager string `json:"manager,omitempty"`
+	// Invocation tells the unit from a later one of its name; "" is not known yet.
+	Invocation string `json:"invocation,omitempty"`
 
 	checked bool // Check has filled in what Create will make
 }
@@ -46,49 +52,66 @@ const always = "cpu,cpuacct,memory,devices,freezer,blkio,pids"
 // that each container joins; with all it joins every v1 hierarchy, as a bundle wants
 // that has a cgroup file system or namespace.
 func (l *Layout) Group(cgroupsPath, id string, r *specs.LinuxResources, all bool) (*Group, error) {
-	return l.group(cgroupsPath, id, r, all, "")
-}
-
-// Scope is Group where systemd makes the cgroup: cgroupsPath has the form
-// slice:prefix:name or is empty. The slice that the scope belongs to comes with it.
-func (l *Layout) Scope(cgroupsPath, id string, r *specs.LinuxResources, all bool) (g *Group, slice string, err error) {
-	if cgroupsPath == "" {
-		cgroupsPath = ":wrun:" + id
-	}
-	slice, unit, err := ParseUnit(cgroupsPath)
-	if err != nil {
-		return nil, "", err
-	}
-	if strings.HasSuffix(unit, ".slice") {
-		return nil, "", fmt.Errorf("linux.cgroupsPath %q: the slice %s holds no processes, only scopes and services do", cgroupsPath, unit)
-	}
-	g, err = l.group(cgroupsPath, id, r, all, unit)
-	return g, slice, err
-}
-
-func (l *Layout) group(cgroupsPath, id string, r *specs.LinuxResources, all bool, unit string) (*Group, error) {
-	relative := false
-	var p string
+	p, relative := clean(cgroupsPath), !path.IsAbs(cgroupsPath)
 	switch {
 	case cgroupsPath == "":
-		p, relative = clean(id), true
+		p = clean(id)
 	case strings.Count(cgroupsPath, ":") == 2:
-		var err error
-		if p, err = systemdPath(cgroupsPath); err != nil {
+		slice, unit, err := parseUnit(cgroupsPath)
+		if err != nil {
 			return nil, err
 		}
-	default:
-		p = clean(cgroupsPath)
-		relative = cgroupsPath[0] != '/'
+		p, relative = slicePath(cmp.Or(slice, systemSlice))+"/"+unit, false
 	}
 	if p == "/" {
 		return nil, fmt.Errorf("linux.cgroupsPath %q is the root of the cgroup tree", cgroupsPath)
 	}
-	g := &Group{Path: p, Dirs: make([]Dir, 0, len(l.hierarchies)), Unit: unit}
+	return l.group(&Group{Path: p}, relative, r, all), nil
+}
+
+// The slices of units that name none, of the machine's systemd and of a user's.
+const (
+	systemSlice = "system.slice"
+	userSlice   = "user.slice"
+)
+
+// Scope is Group where systemd makes the cgroup: cgroupsPath has the form
+// slice:prefix:name or is empty. A user's systemd has its units below a cgroup
+// of its own, under; "" is the machine's, at the root. The slice that the scope
+// belongs to comes with the group.
+func (l *Layout) Scope(cgroupsPath, id string, r *specs.LinuxResources, all bool, under string) (g *Group, slice string, err error) {
+	slice, unit, err := ScopeName(cgroupsPath, id)
+	if err != nil {
+		return nil, "", err
+	}
+	if under == "" {
+		slice = cmp.Or(slice, systemSlice)
+	} else {
+		slice = cmp.Or(slice, userSlice)
+	}
+	return l.group(&Group{Path: under + slicePath(slice) + "/" + unit, Unit: unit}, false, r, all), slice, nil
+}
+
+// ScopeName is what systemd will call the scope of a container, and its slice; a
+// slice of "" is the default of whichever systemd is asked.
+func ScopeName(cgroupsPath, id string) (slice, unit string, err error) {
+	if cgroupsPath == "" {
+		cgroupsPath = ":wrun:" + id
+	}
+	slice, unit, err = parseUnit(cgroupsPath)
+	if err == nil && strings.HasSuffix(unit, ".slice") {
+		err = fmt.Errorf("linux.cgroupsPath %q: the slice %s holds no processes, only scopes and services do", cgroupsPath, unit)
+	}
+	return slice, unit, err
+}
+
+// group fills in the directories of g.
+func (l *Layout) group(g *Group, relative bool, r *specs.LinuxResources, all bool) *Group {
+	g.Dirs = make([]Dir, 0, len(l.hierarchies))
 	for i := range l.hierarchies {
 		h := &l.hierarchies[i]
 		// systemd keeps track of a unit's processes in a named hierarchy or in v2.
-		if tracks := h.controllers == "" || h.controllers == "name=systemd"; !(unit != "" && tracks) && !l.wanted(h, r, all) {
+		if tracks := h.controllers == "" || h.controllers == "name=systemd"; !(g.Unit != "" && tracks) && !l.wanted(h, r, all) {
 			continue
 		}
 		d := Dir{Controllers: h.controllers, Mount: h.mount}
@@ -98,12 +121,12 @@ func (l *Layout) group(cgroupsPath, id string, r *specs.LinuxResources, all bool
 				base = path.Dir(base)
 			}
 			if base != "/" {
-				d.Path = base + p
+				d.Path = base + g.Path
 			}
 		}
 		g.Dirs = append(g.Dirs, d)
 	}
-	return g, nil
+	return g
 }
 
 // wanted says whether the container takes part in h.
@@ -180,13 +203,8 @@ func needs(r *specs.LinuxResources, c string) bool {
 	return false
 }
 
-// systemdPath is where systemd puts a scope: "a-b.slice:prefix:name" is
-// /a.slice/a-b.slice/prefix-name.scope.
-func systemdPath(s string) (string, error) {
-	slice, unit, err := ParseUnit(s)
-	if err != nil {
-		return "", err
-	}
+// slicePath is where systemd puts a slice: a-b.slice is /a.slice/a-b.slice.
+func slicePath(slice string) string {
 	var b strings.Builder
 	if base := strings.TrimSuffix(slice, ".slice"); base != "-" {
 		for i := 0; i <= len(base); i++ {
@@ -195,22 +213,20 @@ func systemdPath(s string) (string, error) {
 			}
 		}
 	}
-	return b.String() + "/" + unit, nil
+	return b.String()
 }
 
-// ParseUnit reads a linux.cgroupsPath of the form slice:prefix:name as the
-// names of a slice and of the unit in it: a scope, or a slice where name is one.
-func ParseUnit(s string) (slice, unit string, err error) {
+// parseUnit reads a linux.cgroupsPath of the form slice:prefix:name as the
+// names of a slice, which may be empty, and of the unit in it: a scope, or a slice
+// where name is one.
+func parseUnit(s string) (slice, unit string, err error) {
 	slice, rest, _ := strings.Cut(s, ":")
 	prefix, name, _ := strings.Cut(rest, ":")
 	if name == "" || strings.Contains(s, "/") || strings.Count(s, ":") != 2 {
 		return "", "", fmt.Errorf("linux.cgroupsPath %q is not of the form slice:prefix:name", s)
 	}
-	if slice == "" {
-		slice = "system.slice"
-	}
 	base, ok := strings.CutSuffix(slice, ".slice")
-	if !ok || base == "" || strings.HasPrefix(base, "-") && base != "-" || strings.Contains(base, "--") {
+	if slice != "" && (!ok || base == "" || strings.HasPrefix(base, "-") && base != "-" || strings.Contains(base, "--")) {
 		return "", "", fmt.Errorf("linux.cgroupsPath %q: %q is no name of a systemd slice", s, slice)
 	}
 	unit = name

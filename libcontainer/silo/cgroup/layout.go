@@ -36,6 +36,17 @@ func (l *Layout) Pure() bool {
 	return len(l.hierarchies) == 1 && l.hierarchies[0].controllers == ""
 }
 
+// Inside says whether wrun's own group of v2 is the one at a path, or below it.
+func (l *Layout) Inside(path string) bool {
+	for i := range l.hierarchies {
+		h := &l.hierarchies[i]
+		if h.controllers == "" && (h.own == path || strings.HasPrefix(h.own, path+"/")) {
+			return true
+		}
+	}
+	return false
+}
+
 // ParseLayout reads a Layout off the text of /proc/self/mountinfo and
 // /proc/self/cgroup.
 func ParseLayout(mountinfo, selfCgroup []byte) (*Layout, error) {

@@ -25,6 +25,20 @@ func (g *Group) Processes() ([]int, error) {
 	return processes(nil, g.dir(d))
 }
 
+// Holds says whether systemd has put a process into the group.
+func (g *Group) Holds(pid int) bool {
+	for i := range g.Dirs {
+		d := &g.Dirs[i]
+		if !d.managed() {
+			continue
+		}
+		if at, err := holder(g.dir(d), pid); err == nil && at != "" {
+			return true
+		}
+	}
+	return false
+}
+
 // Entrance is the group that a further process of a living container joins: g
 // itself, or, where the container has divided its v2 group, the sub-group that
 // init is in. For a group that distributes controllers to sub-groups takes no

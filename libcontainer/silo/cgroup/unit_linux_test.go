@@ -5,7 +5,7 @@ import "testing"
 // TestSlicesAreSystemds: of what does not exist, wrun takes on the removal of
 // the scope alone where systemd makes the slice, of both elsewhere.
 func TestSlicesAreSystemds(t *testing.T) {
-	g, _, err := real(t).Scope("wruntest.slice:wrun:test", "id", nil, true)
+	g, _, err := real(t).Scope("wruntest.slice:wrun:test", "id", nil, true, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -117,7 +117,7 @@ func TestDeviceProperties(t *testing.T) {
 // TestScope: a unit's group takes part where systemd looks for its processes.
 func TestScope(t *testing.T) {
 	l := layout(t, hybridMounts, hybridSelf)
-	g, slice, err := l.Scope("a-b.slice:libpod:x", "id", nil, false)
+	g, slice, err := l.Scope("a-b.slice:libpod:x", "id", nil, false, "")
 	if err != nil || slice != "a-b.slice" || g.Unit != "libpod-x.scope" || g.Path != "/a.slice/a-b.slice/libpod-x.scope" {
 		t.Errorf("%+v of %s, %v", g, slice, err)
 	}
@@ -126,11 +126,17 @@ func TestScope(t *testing.T) {
 			t.Errorf("it takes no part in %q", controllers)
 		}
 	}
-	if g, slice, err = l.Scope("", "id", nil, false); err != nil || slice != "system.slice" || g.Unit != "wrun-id.scope" {
+	if g, slice, err = l.Scope("", "id", nil, false, ""); err != nil || slice != "system.slice" || g.Unit != "wrun-id.scope" {
 		t.Errorf("without a path: %+v of %s, %v", g, slice, err)
 	}
-	for _, path := range []string{"/x", "x", "a:b", "a:b:c", "a.slice:b:", "a.slice:b:c.slice", "a--b.slice:c:d", "a.slice:b:c/d"} {
-		if g, _, err := l.Scope(path, "id", nil, false); err == nil {
+	const user = "/user.slice/user-1.slice/user@1.service"
+	for path, want := range map[string]string{"user.slice:libpod:x": "/user.slice/libpod-x.scope", "": "/user.slice/wrun-id.scope", "-.slice:a:b": "/a-b.scope"} {
+		if g, _, err = l.Scope(path, "id", nil, false, user); err != nil || g.Path != user+want {
+			t.Errorf("a user's %q: %+v, %v", path, g, err)
+		}
+	}
+	for _, path := range []string{"/x", "x", "a:b", "a:b:c", "a.slice:b:", "a.slice:b:c.slice", ".slice:a:b", "a--b.slice:c:d", "a.slice:b:c/d"} {
+		if g, _, err := l.Scope(path, "id", nil, false, ""); err == nil {
 			t.Errorf("%q is %+v", path, g)
 		}
 	}

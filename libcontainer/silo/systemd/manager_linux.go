@@ -2,15 +2,14 @@ package systemd
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"os"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/godbus/dbus/v5"
-	"golang.org/x/sys/unix"
 )
 
 const (
@@ -23,44 +22,27 @@ const (
 // when it reads all its units again.
 const patience = 30 * time.Second
 
-// Names of errors that systemd answers with.
+// Names of errors that systemd and the message bus answer with.
 const (
 	noSuchUnit = service + ".NoSuchUnit"
 	unitExists = service + ".UnitExists"
+	noService  = "org.freedesktop.DBus.Error.ServiceUnknown"
+	noOwner    = "org.freedesktop.DBus.Error.NameHasNoOwner"
 )
 
-// ErrNotRunning says that there is no systemd to ask.
-var ErrNotRunning = errors.New("systemd is not running here")
+var (
+	// ErrNotRunning says that there is no systemd to ask.
+	ErrNotRunning = errors.New("systemd is not running here")
+	// ErrExists says that the unit is there already, and somebody else's.
+	ErrExists = errors.New("the unit exists")
+)
 
-// Manager is a connection to the systemd of the machine.
+// Manager is a connection to a systemd: the machine's or a user's.
 type Manager struct {
+	Address string // for Connect
 	conn    *dbus.Conn
 	object  dbus.BusObject
 	removed chan *dbus.Signal
-}
-
-// Connect opens a connection: to systemd's own socket, which is root's alone,
-// needs no message bus and has all signals.
-func Connect(ctx context.Context) (*Manager, error) {
-	const socket = "/run/systemd/private"
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
-	conn, err := dbus.Dial("unix:path="+socket, dbus.WithContext(context.WithoutCancel(ctx)))
-	if errors.Is(err, unix.ENOENT) || errors.Is(err, unix.ECONNREFUSED) {
-		return nil, fmt.Errorf("connect to %s: %w", socket, ErrNotRunning)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("connect to systemd at %s: %w", socket, err)
-	}
-	stop := context.AfterFunc(ctx, func() { conn.Close() })
-	err = conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Geteuid()))})
-	if !stop() || err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("introduce ourselves to systemd at %s: %w", socket, errors.Join(err, ctx.Err()))
-	}
-	m := &Manager{conn: conn, object: conn.Object(service, object), removed: make(chan *dbus.Signal, 64)}
-	conn.Signal(m.removed)
-	return m, nil
 }
 
 // Close ends the connection.
@@ -74,12 +56,10 @@ func (m *Manager) call(ctx context.Context, method string, args ...any) *dbus.Ca
 func (m *Manager) Version(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	var v dbus.Variant
-	err := m.object.CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, manager, "Version").Store(&v)
-	if err != nil {
+	var text string
+	if err := m.property(ctx, object, "Manager", "Version", &text); err != nil {
 		return 0, fmt.Errorf("ask systemd for its version: %w", err)
 	}
-	text, _ := v.Value().(string)
 	digits := strings.TrimPrefix(text, "v")
 	if end := strings.IndexFunc(digits, func(r rune) bool { return r < '0' || r > '9' }); end >= 0 {
 		digits = digits[:end]
@@ -109,10 +89,65 @@ func (m *Manager) Start(ctx context.Context, unit string, properties []Property)
 			err = start()
 		}
 	}
+	if is(err, unitExists) {
+		err = fmt.Errorf("%w: %w", ErrExists, err)
+	}
 	if err != nil {
 		return fmt.Errorf("have systemd start %s: %w", unit, err)
 	}
 	return nil
+}
+
+// Unit is what tells a unit that runs from another one of its name.
+type Unit struct {
+	Invocation string // of this run of it, 32 digits; "" when it does not run
+	Group      string // its cgroup, as systemd sees the hierarchy; "" for none
+}
+
+// Find looks for a scope; nil is none.
+func (m *Manager) Find(ctx context.Context, unit string) (*Unit, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	u := &Unit{}
+	var path dbus.ObjectPath
+	var id []byte
+	err := m.call(ctx, "GetUnit", unit).Store(&path)
+	if err == nil {
+		err = m.property(ctx, path, "Unit", "InvocationID", &id)
+	}
+	if err == nil {
+		err = m.property(ctx, path, "Scope", "ControlGroup", &u.Group)
+	}
+	if is(err, noSuchUnit) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("ask systemd for %s: %w", unit, err)
+	}
+	u.Invocation = hex.EncodeToString(id)
+	return u, nil
+}
+
+// Group is the cgroup that all of this systemd's units are below, as it sees the
+// hierarchy: "/user.slice/user-1000.slice/user@1000.service" of a user's.
+func (m *Manager) Group(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	var group string
+	if err := m.property(ctx, object, "Manager", "ControlGroup", &group); err != nil {
+		return "", fmt.Errorf("ask systemd for its cgroup: %w", err)
+	}
+	return group, nil
+}
+
+// property reads one of an object's properties, of one of systemd's interfaces.
+func (m *Manager) property(ctx context.Context, of dbus.ObjectPath, kind, name string, value any) error {
+	var v dbus.Variant
+	err := m.conn.Object(service, of).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, service+"."+kind, name).Store(&v)
+	if err != nil {
+		return err
+	}
+	return v.Store(value)
 }
 
 // Set changes properties of a living unit, until it ends.

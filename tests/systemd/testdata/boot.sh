@@ -2,7 +2,8 @@
 # boot.sh ROOT WORK MODE: systemd as the first process of a pid namespace, in
 # the root file system that is made at ROOT, of the machine's own programs. WORK
 # is visible there under its own path. MODE is "legacy", all v1 hierarchies
-# of the machine and systemd's own, or "unified".
+# of the machine and systemd's own, or "unified". user@1000.service is the
+# systemd of an ordinary user, which somebody has to start.
 #
 # The caller has made namespaces of all kinds but users and networks.
 set -e
@@ -18,13 +19,30 @@ for dir in usr bin sbin lib lib64; do
 		mount --rbind /$dir "$root/$dir"
 	fi
 done
-mkdir -p "$root/etc/systemd/system" "$root/proc" "$root/sys" "$root/dev" "$root/run" "$root/tmp" "$root/var" "$root/root" "$root$work"
+mkdir -p "$root/etc/systemd/system" "$root/etc/systemd/user" "$root/proc" "$root/sys" "$root/dev" "$root/run" "$root/tmp" "$root/var" "$root/root" "$root$work"
 echo 0123456789abcdef0123456789abcdef >"$root/etc/machine-id"
-echo root:x:0:0:root:/root:/bin/sh >"$root/etc/passwd"
-echo root:x:0: >"$root/etc/group"
-printf '[Unit]\nDescription=nothing but systemd\nDefaultDependencies=no\n' >"$root/etc/systemd/system/bare.target"
+printf 'root:x:0:0::/root:/bin/sh\nuser:x:1000:1000::/home:/bin/sh\n' >"$root/etc/passwd"
+printf 'root:x:0:\nuser:x:1000:\n' >"$root/etc/group"
+for of in system user; do
+	printf '[Unit]\nDescription=nothing but systemd\nDefaultDependencies=no\n' >"$root/etc/systemd/$of/bare.target"
+done
+# The distribution's, but for PAM and what depends on it.
+cat >"$root/etc/systemd/system/user@1000.service" <<END
+[Unit]
+DefaultDependencies=no
+[Service]
+User=1000
+Type=notify
+ExecStart=/lib/systemd/systemd --user --unit=bare.target
+Environment=XDG_RUNTIME_DIR=/run/user/1000
+Slice=user-1000.slice
+KillMode=mixed
+Delegate=pids memory cpu
+END
 mount -t proc proc "$root/proc"
 mount -t tmpfs none "$root/run"
+mkdir -p "$root/run/user/1000"
+chown 1000:1000 "$root/run/user/1000"
 mount -t tmpfs none "$root/sys"
 mount --rbind /dev "$root/dev"
 mount --bind "$work" "$root$work"
