@@ -58,6 +58,7 @@ type Facts struct {
 	RootParent string             // mount point above the root file system
 	OpenFiles  Limit              // RLIMIT_NOFILE of wrun's caller
 	AppArmor   bool
+	Rooted     bool // the container's root is that of a mount
 }
 
 // Limit is a resource limit.
@@ -66,7 +67,7 @@ type Limit struct{ Soft, Hard uint64 }
 // TypicalFacts is a machine with cgroup v2 and all capabilities.
 func TypicalFacts() Facts {
 	return Facts{
-		Grantable: 1<<len(capabilityNames) - 1, Privileged: true, Unified: true, Born: true,
+		Grantable: 1<<len(capabilityNames) - 1, Privileged: true, Unified: true, Born: true, Rooted: true,
 		Cgroups: []cgroup.Mount{{Type: "cgroup2", Source: "/sys/fs/cgroup"}},
 	}
 }

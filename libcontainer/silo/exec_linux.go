@@ -49,9 +49,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	in.DenySetgroups = s.deniesSetgroups()
 	in.Facts.OpenFiles = callersOpenFiles()
 	in.Facts.AppArmor = e.Spec.ApparmorProfile != "" && appArmor()
-	if err := v.home(e.Spec, s.h.Pid); err != nil {
-		return nil, err
-	}
+	in.Env = append(withHome(e.Spec, v.files[fileRoot]), v.env...)
 	if err := v.stub(stubFilter(filter, e.Spec), stubFlags(filter)); err != nil {
 		return nil, err
 	}
@@ -152,13 +150,12 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 	if err := v.enter(s.h, sub); err != nil {
 		return nil, err
 	}
-	if !in.hasNamespace(specs.MountNamespace) {
-		fd, err := unix.Open("/proc/"+strconv.Itoa(s.h.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open the container's root: %w", err)
-		}
-		v.keep(fileRoot, fd)
+	root, err := s.root()
+	if err != nil {
+		return nil, err
 	}
+	v.keep(fileRoot, root)
+	in.Facts.Rooted = isMountRoot(root)
 	inherited, err := inherit(io, &v.opened, v.files)
 	if err != nil {
 		return nil, err
@@ -169,6 +166,23 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 	v.talking = true
 	in.Streams, in.Preserve, v.env = inherited.streams, inherited.preserve, inherited.env
 	return v, nil
+}
+
+// root opens the container's root directory.
+func (s *system) root() (int, error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(s.h.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open the container's root: %w", err)
+	}
+	return fd, nil
+}
+
+// isMountRoot tells the root of a mount from a directory somewhere in it, which
+// a container's program may have made its root since.
+func isMountRoot(dir int) bool {
+	var st unix.Statx_t
+	err := unix.Statx(dir, "", unix.AT_EMPTY_PATH, 0, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 // enter finds the cgroup that the child joins.
@@ -203,17 +217,6 @@ func (v *visit) join(group *cgroup.Group) error {
 		v.keep(fileGroup, v.into)
 		v.in.Facts.Born = true
 	}
-	return nil
-}
-
-// home completes the environment.
-func (v *visit) home(p *specs.Process, pid int) error {
-	root, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open the container's root: %w", err)
-	}
-	defer unix.Close(root)
-	v.in.Env = append(withHome(p, root), v.env...)
 	return nil
 }
 
@@ -320,9 +323,9 @@ func (s *system) RunStartHook(ctx context.Context, h specs.Hook, container *spec
 		return err
 	}
 	if len(h.Env) == 0 && container.Process != nil {
-		root, err := unix.Open("/proc/"+strconv.Itoa(s.h.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		root, err := s.root()
 		if err != nil {
-			return fmt.Errorf("open the container's root: %w", err)
+			return err
 		}
 		in.Env = withHome(container.Process, root)
 		unix.Close(root)

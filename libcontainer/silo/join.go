@@ -105,11 +105,13 @@ func (b *builder) enterContainer(in *Input) {
 	if flags&(cloneNewPID|cloneNewTime) != 0 {
 		b.call("a process enters a pid namespace by being born in it", callFork)
 	}
-	if !in.hasNamespace(specs.MountNamespace) {
-		b.enter("no mount namespace: the root by descriptor", b.save("", callLet, fileRoot))
+	if in.Facts.Rooted || !in.hasNamespace(specs.MountNamespace) {
+		// setns(2) leads to the namespace's root. That is not the container's
+		// where wrun's own root was another one, in a chroot.
+		b.enter("the container's root by descriptor", b.save("", callLet, fileRoot))
 		b.call("", "chroot", Str("."))
 	}
 }
 
-// fileRoot is the root directory of a container without a mount namespace.
+// fileRoot is the container's root directory.
 const fileRoot File = "root"
