@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -293,4 +295,26 @@ func (r *rig) stopped() string {
 			r.Fatalf("the container is still %s", s.Status)
 		}
 	}
+}
+
+// answering is a socket of the host with somebody who says what was heard.
+func answering(r *rig) string {
+	r.Helper()
+	socket := filepath.Join(r.dir, "socket")
+	l, err := net.Listen("unix", socket)
+	r.must(err)
+	r.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			got := make([]byte, 100)
+			n, _ := c.Read(got)
+			_, _ = io.WriteString(c, "heard "+string(got[:n]))
+			c.Close()
+		}
+	}()
+	return socket
 }

@@ -29,6 +29,7 @@ type Conn struct {
 	last    uint32 // number of the last call made
 	waiting map[uint32]chan answer
 	streams map[uint32]*Stream
+	opened  uint32 // number of the last stream that Open has numbered
 	serving int
 	err     error
 	// trusting: the peer may have any number of calls served at once.
