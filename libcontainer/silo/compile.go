@@ -32,6 +32,7 @@ type Input struct {
 	Waits         bool    // the child is cloned before the plan is known
 	Direct        bool    // no start gate: the program runs as soon as the parent has saved its facts
 	Visits        bool    // an exec or hook: no gate either
+	Alone         bool    // a visitor that needs nothing of its parent before its program runs
 	DenySetgroups bool    // the user namespace has setgroups(2) denied
 
 	Affinity *specs.CPUAffinity // of an exec

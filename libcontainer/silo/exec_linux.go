@@ -49,6 +49,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	in.DenySetgroups = s.deniesSetgroups()
 	in.Facts.OpenFiles = callersOpenFiles()
 	in.Facts.AppArmor = e.Spec.ApparmorProfile != "" && appArmor()
+	in.Alone = !in.forks() && !e.Paused && io.Attached == nil && e.Spec.OOMScoreAdj == nil && !(filter != nil && filter.Notify)
 	in.Env = append(withHome(e.Spec, v.files[fileRoot]), v.env...)
 	if err := v.stub(stubFilter(filter, e.Spec), stubFlags(filter)); err != nil {
 		return nil, err
@@ -248,13 +249,16 @@ func (v *visit) release() {
 
 func (v *visit) launch(plan *Plan) (*child, error) {
 	v.talking = false // launch closes the conversation's ends when it fails
+	if v.in.Alone {
+		return follow(plan, v.files, v.into)
+	}
 	return launch(plan, v.files, v.into)
 }
 
 // accompany answers the child until the program is executed: the conversation
 // ends with the exec, for the descriptor is close-on-exec.
 func (v *visit) accompany(ctx context.Context, c *child, p *specs.Process, io libcontainer.Stdio) error {
-	ready := false
+	ready := v.in.Alone
 	for {
 		code, value, said, err := c.next(ctx)
 		switch {
