@@ -188,7 +188,8 @@ func fence(p, name string) string {
 	case name == "wrun/libcontainer/uvm/image" && !under(dir, "libcontainer/uvm/image"):
 		return "the boot image is built by a program of its own"
 	case dir == "libcontainer/uvm/wire", under(dir, "libcontainer/uvm/files"), under(dir, "libcontainer/uvm/network"):
-		if under(name, "wrun") && name != "wrun/libcontainer" && name != "wrun/libcontainer/uvm/network" && name != "wrun/libcontainer/netlink" {
+		if under(name, "wrun") && name != "wrun/libcontainer" && name != "wrun/libcontainer/uvm/network" && name != "wrun/libcontainer/netlink" &&
+			!(dir == "libcontainer/uvm/wire" && under(name, "wrun/libcontainer/bundle", "wrun/libcontainer/jsonscan")) {
 			return "what crosses the boundary of the VM knows neither of its ends"
 		}
 	case dir == "libcontainer/netlink":

@@ -154,7 +154,7 @@ func (a *agent) serve(op string, in json.RawMessage) (any, error) {
 
 func with[T any](in json.RawMessage, do func(T) (any, error)) (any, error) {
 	var v T
-	if err := json.Unmarshal(in, &v); err != nil {
+	if err := wire.Decode(in, &v); err != nil {
 		return nil, fmt.Errorf("reading a request: %w", err)
 	}
 	return do(v)
