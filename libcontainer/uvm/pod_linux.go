@@ -170,6 +170,7 @@ func (m *monitor) admit(l link, in json.RawMessage, fds []int) {
 			ctx, cancel := context.WithTimeout(context.Background(), syncWait)
 			_ = m.vm.conn.Call(ctx, wire.OpSync, nil, nil) // as for the container of the VM's own
 			cancel()
+			r.leave()
 			_ = l.send(exit)
 		}
 	}
