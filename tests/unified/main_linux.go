@@ -60,17 +60,19 @@ func run(ctx context.Context, o options, args []string) (code int, err error) {
 	if err != nil {
 		return 0, err
 	}
-	switch {
-	case o.command && len(args) == 0:
-		return 0, errors.New("-command wants a program")
-	case o.command:
+	if o.command {
+		if len(args) == 0 {
+			return 0, errors.New("-command wants a program")
+		}
 		return command(ctx, module, args)
-	case o.all:
-		args = slices.Concat(all, args)
-	case len(args) == 0:
-		args = few
 	}
-	return test(ctx, module, args)
+	runs := [][]string{args}
+	if o.all {
+		runs[0] = slices.Concat(all, args)
+	} else if len(args) == 0 {
+		runs = few
+	}
+	return test(ctx, module, runs)
 }
 
 // findModule is the folder of wrun's go.mod, from wherever go test starts this.
@@ -98,14 +100,18 @@ func command(ctx context.Context, module string, argv []string) (int, error) {
 	return vm.Run(ctx, module, order.Order{Argv: argv, Dir: dir, Env: append(env, "TMPDIR="+order.Scratch)}, os.Stdout, os.Stderr)
 }
 
-// few is what make test has time for: the tests that touch cgroups.
-var few = []string{"./libcontainer/silo/cgroup"}
+// few is what make test has time for: what makes cgroups.
+var few = [][]string{
+	{"./libcontainer/silo/cgroup", "./libcontainer/silo", "./tests/silo"},
+	{"-run=TestCgroups", "./tests/broken"},
+	{"-run=TestFaultPoints/plain", "./tests/crash"},
+}
 
 // all is what applies.
-var all = []string{"./libcontainer/silo/...", "./tests/silo", "./tests/broken", "./tests/crash"}
+var all = []string{".", "./libcontainer/silo/...", "./tests/silo", "./tests/broken", "./tests/crash"}
 
 // test has go test build the programs here and run each in a machine of its own.
-func test(ctx context.Context, module string, args []string) (code int, err error) {
+func test(ctx context.Context, module string, runs [][]string) (code int, err error) {
 	built, err := os.MkdirTemp("", "wrun-unified-built-")
 	if err != nil {
 		return 0, err
@@ -118,15 +124,20 @@ func test(ctx context.Context, module string, args []string) (code int, err erro
 	if err != nil {
 		return 0, err
 	}
-	cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-json", "-count=1", "-p=1", "-timeout=20m", "-exec", self + " -command"}, args)...)
-	cmd.Dir = module
-	cmd.Env = append(os.Environ(), container.Built+"="+built)
-	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = 30 * time.Second
-	err = cmd.Run()
-	if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
-		return failed.ExitCode(), nil
+	for _, args := range runs {
+		cmd := exec.CommandContext(ctx, "go", slices.Concat([]string{"test", "-json", "-count=1", "-p=1", "-timeout=20m", "-exec", self + " -command"}, args)...)
+		cmd.Dir = module
+		cmd.Env = append(os.Environ(), container.Built+"="+built)
+		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+		cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+		cmd.WaitDelay = 30 * time.Second
+		err := cmd.Run()
+		if failed := (*exec.ExitError)(nil); errors.As(err, &failed) {
+			code, err = max(code, failed.ExitCode()), nil
+		}
+		if err != nil {
+			return code, err
+		}
 	}
-	return 0, err
+	return code, nil
 }

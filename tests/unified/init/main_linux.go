@@ -142,7 +142,7 @@ func late() error {
 		{"tmpfs", "/dev/shm", "mode=1777"},
 		{"mqueue", "/dev/mqueue", ""},
 		{"tmpfs", "/run", "mode=0755"},
-		{"cgroup2", "/sys/fs/cgroup", "nsdelegate"},
+		{"cgroup2", "/sys/fs/cgroup", "nsdelegate,memory_recursiveprot"}, // as systemd does
 	}); err != nil {
 		return err
 	}
