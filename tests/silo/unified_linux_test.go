@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"testing"
 
@@ -26,6 +27,20 @@ func (r *rig) unified(options ...string) {
 	r.with(specs.CgroupNamespace, "")
 	r.mount(specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"ro"}})
 	r.mount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: options})
+}
+
+// asBefore takes back at the end what the test hands down of the machine's
+// controllers.
+func (r *rig) asBefore(file string) {
+	r.Helper()
+	before := strings.Fields(r.read(file))
+	r.Cleanup(func() {
+		for c := range strings.FieldsSeq(r.read(file)) {
+			if !slices.Contains(before, c) {
+				r.must(os.WriteFile(file, []byte("-"+c), 0))
+			}
+		}
+	})
 }
 
 func TestUnifiedLimits(t *testing.T) {
@@ -86,6 +101,11 @@ func TestUnified(t *testing.T) {
 	r.mount(specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"ro"}})
 	r.mount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro"}})
 	r.save()
+	if hybrid := "/sys/fs/cgroup/unified/cgroup.subtree_control"; !unifiedOnly() {
+		if _, err := os.Stat(hybrid); err == nil {
+			r.asBefore(hybrid)
+		}
+	}
 	script := `set -e
 grep -q 'cgroup2 cgroup2' /proc/self/mountinfo
 umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup

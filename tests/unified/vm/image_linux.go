@@ -11,7 +11,7 @@ import (
 
 // modules are those that the machine needs beside a utility VM's: its file
 // systems, its disk, and devices that containers are given.
-const modules = "virtiofs,virtio_blk,veth,dummy,tun"
+const modules = "virtiofs,virtio_blk,veth,dummy,tun,loop,bfq"
 
 // image is the folder with the machine's kernel and initrd, made once for each
 // state of its first process.
