@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -62,6 +63,44 @@ func TestUnifiedLimits(t *testing.T) {
 		if !strings.Contains(stats, want) {
 			t.Errorf("no %s in %s", want, stats)
 		}
+	}
+}
+
+// TestUnifiedDisk: what a container may read and write of a disk, by v1's words.
+func TestUnifiedDisk(t *testing.T) {
+	r := newRig(t, "sleep", "100")
+	r.unified("ro")
+	disks, _ := filepath.Glob("/sys/block/[sv]d[a-z]/dev")
+	if len(disks) == 0 {
+		t.Skip("no disk here")
+	}
+	number := strings.TrimSpace(r.read(disks[0]))
+	var major, minor int64
+	_, err := fmt.Sscanf(number, "%d:%d", &major, &minor)
+	r.must(err)
+	r.spec.Linux.Resources = &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{
+		ThrottleReadBpsDevice:   []specs.LinuxThrottleDevice{throttle(major, minor, 1<<20)},
+		ThrottleWriteIOPSDevice: []specs.LinuxThrottleDevice{throttle(major, minor, 900)},
+	}}
+	r.start()
+	r.equal("limits", r.ok("exec", r.id, "cat", "/sys/fs/cgroup/io.max"), number+" rbps=1048576 wbps=max riops=max wiops=900")
+}
+
+// TestUnifiedMount: the container sees its own group, with and without a cgroup
+// namespace.
+func TestUnifiedMount(t *testing.T) {
+	for _, namespaced := range []bool{false, true} {
+		t.Run(fmt.Sprint("namespace ", namespaced), func(t *testing.T) {
+			r := newRig(t, sh("cat /sys/fs/cgroup/pids.max; head -1 /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x 2>&1; cut -d: -f3 /proc/self/cgroup")...)
+			r.unified("ro")
+			own := "/"
+			if !namespaced {
+				r.without(specs.CgroupNamespace)
+				own = r.spec.Linux.CgroupsPath
+			}
+			r.spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(55))}}
+			r.equal("inside", r.output(), "55\n1\nmkdir: can't create directory '/sys/fs/cgroup/x': Read-only file system\n"+own)
+		})
 	}
 }
 
