@@ -265,11 +265,27 @@ func (b *birth) group(g *cgroup.Group) error {
 	if err := g.Create(); err != nil {
 		return err
 	}
-	if err := g.Apply(own(b.in.linux().Resources, b.in.Facts.Privileged), b.config.Warn); err != nil {
+	r := b.in.linux().Resources
+	if err := g.Apply(r, b.config.Warn); err != nil {
 		return err
 	}
+	// Device rules are root's, and mean nothing to a user who cannot make device
+	// nodes either.
+	if b.in.Facts.Privileged {
+		var devices []specs.LinuxDeviceCgroup
+		if r != nil {
+			devices = r.Devices
+		}
+		if err := g.Guard(devices); err != nil {
+			return err
+		}
+	}
 	if uid := b.in.groupOwner(); uid != 0 {
-		if err := g.Delegate(uid); err != nil {
+		switch err := g.Delegate(uid); {
+		case err == nil:
+		case !b.in.Facts.Privileged && errors.Is(err, unix.EPERM):
+			b.config.Warn("the container's cgroup stays yours, and is not the container's user's to divide: %v", err)
+		default:
 			return err
 		}
 	}
@@ -319,7 +335,7 @@ func (b *birth) launch() error {
 		var err error
 		b.system.child, err = launch(b.plan, b.files, b.into)
 		delete(b.files, fileSync) // launch has closed both ends if it came to nothing
-		return err
+		return entranceHint(err, b.into)
 	case c.memory.then == nil:
 		if err := c.proceed(b.plan, b.files); err != nil {
 			return err

@@ -46,22 +46,21 @@ func limited(r *specs.LinuxResources) bool {
 		len(r.HugepageLimits) > 0 || len(r.Rdma) > 0 || len(r.Unified) > 0)
 }
 
-// own is what may be set: device rules are root's, and mean nothing to a user
-// who cannot make device nodes either.
-func own(r *specs.LinuxResources, privileged bool) *specs.LinuxResources {
-	if privileged || r == nil || len(r.Devices) == 0 {
-		return r
-	}
-	rest := *r
-	rest.Devices = nil
-	return &rest
-}
-
 func groupHint(err error, privileged bool) error {
 	if !privileged && (errors.Is(err, unix.EACCES) || errors.Is(err, unix.EPERM) || errors.Is(err, unix.EROFS)) {
-		return libcontainer.WithHint(err, "an ordinary user has a cgroup only where one was delegated to them; without linux.cgroupsPath and linux.resources the container needs none")
+		return libcontainer.WithHint(err, "an ordinary user has a cgroup only where one was delegated to them and wrun runs in it, as by `systemd-run --user --scope -p Delegate=yes wrun …`; without linux.cgroupsPath and linux.resources the container needs none")
 	}
 	return err
+}
+
+// entranceHint is groupHint for a child that is born into a group of v2: who does
+// not run in the delegated subtree may not put anything into it, though all
+// files there are theirs (cgroup-v2.rst, "Delegation Containment").
+func entranceHint(err error, into int) error {
+	if into < 0 || !errors.Is(err, unix.EACCES) {
+		return err
+	}
+	return groupHint(err, machineRoot())
 }
 
 // errNoGroup is the answer to what works by the cgroup.

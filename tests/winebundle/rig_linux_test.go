@@ -74,7 +74,7 @@ func prepare() error {
 	layer = filepath.Join(work, "layer")
 	err := errors.Join(os.Chmod(work, 0o755), os.Mkdir(layer, 0o755), os.Setenv(wine.CacheVariable, filepath.Join(work, "cache")))
 	if err == nil {
-		program, err = container.Build(work, "urfave_cli_no_docs")
+		program, err = container.Build(work, container.Tags)
 	}
 	for _, argv := range [][]string{
 		{"go", "run", "./libcontainer/wine/make", "-o", filepath.Join(work, "wine")},

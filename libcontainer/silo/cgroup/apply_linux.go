@@ -3,6 +3,7 @@ package cgroup
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,21 +15,22 @@ import (
 // interested.
 type Warn func(format string, args ...any)
 
-// Apply writes all limits of a new container, of which r may be nil, and the
-// device list.
+// Apply writes all limits of a new container, of which r may be nil. The device
+// list is Guard's.
 func (g *Group) Apply(r *specs.LinuxResources, warn Warn) error {
-	if r == nil {
-		r = &specs.LinuxResources{}
-	}
 	if d, ok := g.find("cpuset"); ok {
 		if err := inheritCpuset(g.dir(d), d.Mount, d.Made); err != nil {
 			return err
 		}
 	}
-	if err := g.set(r, warn); err != nil {
-		return err
-	}
-	rules, err := deviceRules(r.Devices)
+	return g.set(r, warn)
+}
+
+// Guard keeps a new container from all devices but those that list allows and
+// those that every container has. Only root of the machine may: to others the
+// kernel refuses it, EPERM.
+func (g *Group) Guard(list []specs.LinuxDeviceCgroup) error {
+	rules, err := deviceRules(list)
 	if err != nil {
 		return err
 	}
@@ -68,7 +70,7 @@ func (g *Group) set(r *specs.LinuxResources, warn Warn) error {
 		return err
 	}
 	if ok {
-		if err := enable(v2.Mount, g.inside(v2), wanted(list, g.pure())); err != nil {
+		if err := enable(v2.Mount, g.inside(v2), needed(list), g.pure()); err != nil {
 			return err
 		}
 	}
@@ -200,71 +202,71 @@ func cpuset(dir, mount, file string, made int) (string, error) {
 	return v, write(dir+file, v)
 }
 
-// wanted lists the v2 controllers that the group must have for the settings,
-// marked true, and those it should have so that its use can be measured.
-func wanted(list []setting, pure bool) map[string]bool {
-	w := make(map[string]bool, 8)
-	if pure {
-		for _, c := range [...]string{"cpu", "io", "memory", "pids"} {
-			w[c] = false
-		}
-	}
+// needed lists the v2 controllers that the group must have for the settings.
+func needed(list []setting) []string {
+	var must []string
 	for i := range list {
-		if list[i].v2 && list[i].controller != "" {
-			w[list[i].controller] = true
+		if c := list[i].controller; list[i].v2 && c != "" && !slices.Contains(must, c) {
+			must = append(must, c)
 		}
 	}
-	return w
+	return must
 }
 
 // enable makes the controllers available in the group at path, by naming them
-// in cgroup.subtree_control of all its parents.
-func enable(mount, path string, want map[string]bool) error {
-	if len(want) == 0 {
+// in cgroup.subtree_control of all its parents; with all also those that the
+// machine has besides: the use of some is measured, and an engine in the
+// container can divide only what the container has.
+func enable(mount, path string, must []string, all bool) error {
+	if len(must) == 0 && !all {
 		return nil
 	}
-	missing := func(dir string) ([]string, error) {
+	available := func(dir string) ([]string, error) {
 		b, err := read(dir + "/cgroup.controllers")
-		if err != nil {
-			return nil, err
-		}
-		have := fields(string(b))
-		var m []string
-		for _, c := range sortedKeys(want) {
-			if !contains(have, c) {
-				m = append(m, c)
-			}
-		}
-		return m, nil
+		return fields(string(b)), err
 	}
-	lack, err := missing(mount + path)
-	if err != nil || len(lack) == 0 {
-		return err
-	}
-	none, err := missing(mount)
+	machine, err := available(mount)
 	if err != nil {
 		return err
 	}
-	for _, c := range none {
-		if want[c] {
+	for _, c := range must {
+		if !slices.Contains(machine, c) {
 			return fmt.Errorf("cgroup controller %s is not available in %s/cgroup.controllers", c, mount)
 		}
 	}
-	for i := 0; i < len(path); i++ {
+	have, err := available(mount + path)
+	if err != nil {
+		return err
+	}
+	lack := slices.DeleteFunc(machine, func(c string) bool {
+		return slices.Contains(have, c) || !all && !slices.Contains(must, c)
+	})
+	for i := 0; i < len(path) && len(lack) > 0; i++ {
 		if path[i] != '/' {
 			continue
 		}
 		dir := mount + strings.TrimSuffix(path[:i], "/")
-		if taken, err := occupied(dir); err != nil {
+		b, err := read(dir + "/cgroup.subtree_control")
+		if err != nil {
 			return err
-		} else if taken {
-			return refuse(dir, lack, want)
 		}
-		for _, c := range lack {
-			if contains(none, c) {
-				continue
+		// What is handed down already may be so by somebody else's leave.
+		given := fields(string(b))
+		rest := slices.DeleteFunc(slices.Clone(lack), func(c string) bool { return slices.Contains(given, c) })
+		if len(rest) == 0 {
+			continue
+		}
+		taken, err := occupied(dir)
+		if err != nil {
+			return err
+		}
+		for _, c := range rest {
+			if taken {
+				err = fmt.Errorf("%s holds processes itself: %w; move them into a sub-group first", dir, unix.EBUSY)
+			} else {
+				err = write(dir+"/cgroup.subtree_control", "+"+c)
 			}
-			if err := write(dir+"/cgroup.subtree_control", "+"+c); err != nil && want[c] {
+			if err != nil && slices.Contains(must, c) {
 				return fmt.Errorf("enable cgroup controller %s: %w", c, err)
 			}
 		}
@@ -286,30 +288,6 @@ func occupied(dir string) (bool, error) {
 		return false, err
 	}
 	return len(b) > 0, nil
-}
-
-// refuse is the error for the first of lack that the group must have.
-func refuse(dir string, lack []string, want map[string]bool) error {
-	b, err := read(dir + "/cgroup.subtree_control")
-	if err != nil {
-		return err
-	}
-	have := fields(string(b))
-	for _, c := range lack {
-		if want[c] && !contains(have, c) {
-			return fmt.Errorf("enable cgroup controller %s below %s, which holds processes itself: %w; move them into a sub-group first", c, dir, unix.EBUSY)
-		}
-	}
-	return nil
-}
-
-func contains(list []string, s string) bool {
-	for _, l := range list {
-		if l == s {
-			return true
-		}
-	}
-	return false
 }
 
 // joinLate adds the v1 hierarchies that r needs and the group left out, with

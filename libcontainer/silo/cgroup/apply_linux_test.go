@@ -34,6 +34,9 @@ func TestApplyV1(t *testing.T) {
 	if err := g.Apply(r, func(format string, args ...any) { warned = append(warned, format) }); err != nil {
 		t.Fatal(err)
 	}
+	if err := g.Guard(r.Devices); err != nil {
+		t.Fatal(err)
+	}
 	expect(t, g, "cpu", map[string]string{"cpu.shares": "512", "cpu.cfs_quota_us": "50000", "cpu.cfs_period_us": "60000", "cpu.cfs_burst_us": "1000"})
 	expect(t, g, "cpuset", map[string]string{"cpuset.cpus": "0", "cpuset.mems": "0"})
 	expect(t, g, "memory", map[string]string{
@@ -158,21 +161,8 @@ func TestHugetlb(t *testing.T) {
 		t.Skip("needs huge pages of 2 MB")
 	}
 	if v2 := realV2(t).hierarchies[0].mount; !l.controls("hugetlb") {
-		b, err := os.ReadFile(v2 + "/cgroup.subtree_control")
-		if err != nil {
-			t.Fatal(err)
-		}
 		if all, _ := os.ReadFile(v2 + "/cgroup.controllers"); !strings.Contains(string(all), "hugetlb") {
 			t.Skip("needs the hugetlb controller")
-		}
-		if !strings.Contains(string(b), "hugetlb") {
-			defer func() { // as it was; after the group is gone
-				t.Cleanup(func() {
-					if err := write(v2+"/cgroup.subtree_control", "-hugetlb"); err != nil {
-						t.Error(err)
-					}
-				})
-			}()
 		}
 	}
 	r := &specs.LinuxResources{HugepageLimits: []specs.LinuxHugepageLimit{{Pagesize: size, Limit: 4 << 20}}}
@@ -220,39 +210,25 @@ func TestDevicesHold(t *testing.T) {
 		}
 		return strings.TrimSpace(string(b))
 	}
-	check := func(t *testing.T, g *Group, apply func([]specs.LinuxDeviceCgroup) error) {
-		t.Helper()
-		if got := look(t, g); got != "null,kmsg" {
-			t.Skipf("needs to open /dev/kmsg: %q", got)
-		}
-		for _, c := range []struct {
-			list []specs.LinuxDeviceCgroup
-			want string
-		}{{nil, "null"}, {[]specs.LinuxDeviceCgroup{denyAll, entry(true, "c", 1, 11, "r")}, "null,kmsg"}, {[]specs.LinuxDeviceCgroup{denyAll}, "null"}} {
-			if err := apply(c.list); err != nil {
-				t.Fatal(err)
+	for name, layout := range map[string]func(testing.TB) *Layout{"v1": realV1, "v2": realV2} {
+		t.Run(name, func(t *testing.T) {
+			g := create(t, layout(t), nil, false)
+			if got := look(t, g); got != "null,kmsg" {
+				t.Skipf("needs to open /dev/kmsg: %q", got)
 			}
-			if got := look(t, g); got != c.want {
-				t.Errorf("%v: may open %q, want %q", c.list, got, c.want)
+			for _, c := range []struct {
+				list []specs.LinuxDeviceCgroup
+				want string
+			}{{nil, "null"}, {[]specs.LinuxDeviceCgroup{denyAll, entry(true, "c", 1, 11, "r")}, "null,kmsg"}, {[]specs.LinuxDeviceCgroup{denyAll}, "null"}} {
+				if err := g.Guard(c.list); err != nil {
+					t.Fatal(err)
+				}
+				if got := look(t, g); got != c.want {
+					t.Errorf("%v: may open %q, want %q", c.list, got, c.want)
+				}
 			}
-		}
+		})
 	}
-	t.Run("v1", func(t *testing.T) {
-		g := create(t, realV1(t), nil, false)
-		check(t, g, func(list []specs.LinuxDeviceCgroup) error {
-			return g.Apply(&specs.LinuxResources{Devices: list}, nil)
-		})
-	})
-	t.Run("v2", func(t *testing.T) {
-		g := create(t, realV2(t), nil, false)
-		check(t, g, func(list []specs.LinuxDeviceCgroup) error {
-			rules, err := deviceRules(list)
-			if err != nil {
-				return err
-			}
-			return guardDevices(g.dir(&g.Dirs[0]), deviceProgram(rules))
-		})
-	})
 }
 
 // On a machine with nothing but v2 all limits are tried for real.

@@ -1,6 +1,7 @@
 package cgroup
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -37,7 +38,7 @@ func BenchmarkContainer(b *testing.B) {
 			return
 		})
 		step(2, func() error { return g.Create() })
-		step(3, func() error { return g.Apply(r, nil) })
+		step(3, func() error { return errors.Join(g.Apply(r, nil), g.Guard(r.Devices)) })
 		step(4, func() (err error) { j, err = g.Open(); return })
 		j.Close()
 		step(5, func() error { return g.Remove(background(b)) })

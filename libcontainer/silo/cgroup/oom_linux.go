@@ -52,7 +52,7 @@ func watchV1(ctx context.Context, dir string, wake int, oom func()) error {
 		return err
 	}
 	for {
-		if err := pollEither(event, wake, unix.POLLIN); err != nil {
+		if err := pollAny(unix.PollFd{Fd: int32(event), Events: unix.POLLIN}, unix.PollFd{Fd: int32(wake), Events: unix.POLLIN}); err != nil {
 			return fmt.Errorf("wait for %s/memory.oom_control: %w", dir, err)
 		}
 		if ctx.Err() != nil {
@@ -69,36 +69,77 @@ func watchV1(ctx context.Context, dir string, wake int, oom func()) error {
 	}
 }
 
-// watchV2: cgroup-v2.rst, "memory.events": a change is told by POLLPRI.
+// watchV2: cgroup-v2.rst, "memory.events": a change is told by POLLPRI. Of the
+// group's end its removal tells nobody, but cgroup.events does when the last
+// process has gone.
 func watchV2(ctx context.Context, dir string, wake int, oom func()) error {
-	file := dir + "/memory.events"
-	fd, err := open(file, unix.O_RDONLY)
+	kills, err := newEvents(dir + "/memory.events")
 	if err != nil {
-		return fmt.Errorf("open %s: %w", file, err)
+		return err
 	}
-	defer unix.Close(fd)
-	var last uint64
-	for first := true; ; first = false {
-		var b [512]byte
-		n, err := unix.Pread(fd, b[:], 0)
-		if gone(err) {
-			return nil
-		}
-		if err != nil && err != unix.EINTR {
-			return fmt.Errorf("read %s: %w", file, err)
-		}
-		if kills := oomKills(string(b[:max(n, 0)])); kills != last {
-			last = kills
-			if !first {
-				oom()
+	defer unix.Close(kills.fd)
+	life, err := newEvents(dir + "/cgroup.events")
+	if err != nil {
+		return err
+	}
+	defer unix.Close(life.fd)
+	last := oomKills(kills.text)
+	for {
+		for _, e := range []*events{kills, life} { // before the wait, which tells of later changes
+			if err := e.read(); gone(err) {
+				return nil
+			} else if err != nil {
+				return err
 			}
 		}
-		if err := pollEither(fd, wake, unix.POLLPRI); err != nil {
-			return fmt.Errorf("wait for %s: %w", file, err)
+		if n := oomKills(kills.text); n != last {
+			last = n
+			oom()
+		}
+		if strings.Contains(life.text, "populated 0") {
+			return nil
+		}
+		if err := pollAny(unix.PollFd{Fd: int32(wake), Events: unix.POLLIN},
+			unix.PollFd{Fd: int32(kills.fd), Events: unix.POLLPRI}, unix.PollFd{Fd: int32(life.fd), Events: unix.POLLPRI}); err != nil {
+			return fmt.Errorf("wait for %s and %s: %w", kills.file, life.file, err)
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
+	}
+}
+
+// events is a file that tells of its changes.
+type events struct {
+	file, text string
+	fd         int
+}
+
+func newEvents(file string) (*events, error) {
+	fd, err := open(file, unix.O_RDONLY)
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", file, err)
+	}
+	e := &events{file: file, fd: fd}
+	if err := e.read(); err != nil {
+		unix.Close(fd)
+		return nil, err
+	}
+	return e, nil
+}
+
+func (e *events) read() error {
+	var b [512]byte
+	for {
+		n, err := unix.Pread(e.fd, b[:], 0)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil {
+			return fmt.Errorf("read %s: %w", e.file, err)
+		}
+		e.text = string(b[:n])
+		return nil
 	}
 }
 
@@ -112,9 +153,8 @@ func oomKills(events string) uint64 {
 	return 0
 }
 
-// pollEither waits until something happens to one of two descriptors.
-func pollEither(fd, wake int, events int16) error {
-	fds := []unix.PollFd{{Fd: int32(fd), Events: events}, {Fd: int32(wake), Events: unix.POLLIN}}
+// pollAny waits until something happens to one of the descriptors.
+func pollAny(fds ...unix.PollFd) error {
 	for {
 		if _, err := unix.Poll(fds, -1); err != unix.EINTR {
 			return err
