@@ -72,9 +72,13 @@ lint: ## golangci-lint; its first run builds it, for minutes
 	cd tests/oci && $(LINT) run --config ../../.golangci.yml ./...
 	cd tests/engines && $(LINT) run --config ../../.golangci.yml ./...
 
-conformance: ## runtime-tools on wrun, runc and crun in one table, docs/conformance.md (root)
-	sh tests/setup.sh $(PEERS)
+conformance: ## runtime-tools on wrun, runc and crun, with cgroup v1 and v2, docs/conformance.md (root)
+	sh tests/setup.sh $(PEERS) qemu-system-x86 iproute2
 	cd tests/oci && $(GO) run ./conformance -record ../../docs/conformance.md
+
+unified: ## all tests that apply, on a machine with cgroup v2 alone, a VM, for ten minutes (root)
+	sh tests/setup.sh $(PEERS) qemu-system-x86 iproute2 uidmap
+	$(GO) run ./tests/all -stage unified-all -limit 30m
 
 bench: build ## wrun against crun and runc, and a utility VM against its kernel's boot, alternating (root)
 	sh tests/setup.sh $(PEERS) qemu-system-x86

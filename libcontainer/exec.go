@@ -68,7 +68,7 @@ func (r *Runtime) exec(ctx context.Context, id string, o ExecOptions) (Process, 
 		// the lock; delete ends the wait as it ends the process.
 		c.lock.release()
 	}
-	p, err := c.sys.Exec(ctx, &Exec{Spec: process, Container: spec, Cgroup: o.Cgroup, Detach: o.Detach, MonitorLog: o.MonitorLog, Warn: r.warn, Debug: r.Debug, State: c.state}, o.Stdio)
+	p, err := c.sys.Exec(ctx, &Exec{Spec: process, Container: spec, Cgroup: o.Cgroup, Paused: o.IgnorePaused, Detach: o.Detach, MonitorLog: o.MonitorLog, Warn: r.warn, Debug: r.Debug, State: c.state}, o.Stdio)
 	if err != nil {
 		return nil, err
 	}

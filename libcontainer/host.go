@@ -216,6 +216,7 @@ type Exec struct {
 	// Cgroup maps controller to a path relative to the container's cgroup
 	// ("" for all); from exec --cgroup.
 	Cgroup     map[string]string
+	Paused     bool   // the container may be paused: the process waits for its resume
 	Detach     bool   // the caller does not stay with the process
 	MonitorLog string // as in Config, of the monitor of a detached process
 	Warn       func(format string, args ...any)

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"unicode/utf8"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
+
 	"wrun/libcontainer/jsonscan"
 )
 
@@ -42,6 +44,13 @@ func decode[T any](base string, data []byte, v *T, fn func(*jsonscan.Decoder, *T
 	}
 	return absent, nil
 }
+
+// ScanSpec reads a Spec that encoding/json has written. It answers false where
+// something is out of order, and may have filled a part of s then.
+func ScanSpec(d *jsonscan.Decoder, s *specs.Spec) bool { return decSpec(d, s) }
+
+// ScanProcess is ScanSpec for a process alone.
+func ScanProcess(d *jsonscan.Decoder, p *specs.Process) bool { return decProcess(d, p) }
 
 const clauseJSON = "glossary.md, JSON"
 

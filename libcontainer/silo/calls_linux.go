@@ -108,6 +108,8 @@ func callNumber(name string) (uintptr, bool) {
 		return unix.SYS_SETRESGID, true
 	case "setresuid":
 		return unix.SYS_SETRESUID, true
+	case "setitimer":
+		return unix.SYS_SETITIMER, true
 	case "setsid":
 		return unix.SYS_SETSID, true
 	case "setsockopt":

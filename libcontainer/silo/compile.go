@@ -32,6 +32,7 @@ type Input struct {
 	Waits         bool    // the child is cloned before the plan is known
 	Direct        bool    // no start gate: the program runs as soon as the parent has saved its facts
 	Visits        bool    // an exec or hook: no gate either
+	Alone         bool    // a visitor that needs nothing of its parent before its program runs
 	DenySetgroups bool    // the user namespace has setgroups(2) denied
 
 	Affinity *specs.CPUAffinity // of an exec
@@ -58,6 +59,7 @@ type Facts struct {
 	RootParent string             // mount point above the root file system
 	OpenFiles  Limit              // RLIMIT_NOFILE of wrun's caller
 	AppArmor   bool
+	Rooted     bool // the container's root is that of a mount
 }
 
 // Limit is a resource limit.
@@ -66,7 +68,7 @@ type Limit struct{ Soft, Hard uint64 }
 // TypicalFacts is a machine with cgroup v2 and all capabilities.
 func TypicalFacts() Facts {
 	return Facts{
-		Grantable: 1<<len(capabilityNames) - 1, Privileged: true, Unified: true, Born: true,
+		Grantable: 1<<len(capabilityNames) - 1, Privileged: true, Unified: true, Born: true, Rooted: true,
 		Cgroups: []cgroup.Mount{{Type: "cgroup2", Source: "/sys/fs/cgroup"}},
 	}
 }

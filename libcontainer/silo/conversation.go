@@ -17,7 +17,14 @@ func (b *builder) begin(in *Input) {
 		return
 	}
 	b.call("", callLet, fileSync)
-	b.tell("born", codeBorn)
+	if in.Alone {
+		// Its parent is in the kernel until the program runs, and without a clock.
+		limit := make(Bytes, 32) // struct itimerval
+		put64(limit[16:], uint64(patience.Seconds()))
+		b.call("an end to the parent's wait", "setitimer", Int(itimerReal), limit, Int(0))
+	} else {
+		b.tell("born", codeBorn)
+	}
 	b.own(in)
 }
 

@@ -3,6 +3,8 @@ package silo
 import (
 	"context"
 	"encoding/binary"
+	"errors"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -50,4 +52,31 @@ func TestForkIsToldFirst(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestFollowEnds: a child that its parent waits for in the kernel, and that
+// does not get on, is ended by its own clock.
+func TestFollowEnds(t *testing.T) {
+	files := map[File]int{}
+	if err := converse(files); err != nil {
+		t.Fatal(err)
+	}
+	limit := make(Bytes, 32) // struct itimerval
+	put64(limit[24:], 100_000)
+	child, err := follow(&Plan{Steps: []Step{
+		{Call: callLet, Args: []Arg{fileSync}},
+		{Call: "setitimer", Args: []Arg{Int(itimerReal), limit, Int(0)}},
+		{Call: "read", Args: []Arg{fileSync, make(Bytes, 1), Int(1)}, Why: "for ever"},
+	}}, files, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	code, value, said, err := child.next(t.Context())
+	if said || err != nil {
+		t.Fatalf("it said %#x %d, %v", code, value, err)
+	}
+	if err := child.failure(code, value, said, "", ""); !errors.Is(err, errDied) || !strings.Contains(err.Error(), "alarm clock") {
+		t.Errorf("%v", err)
+	}
+	child.forget()
 }

@@ -49,9 +49,8 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	in.DenySetgroups = s.deniesSetgroups()
 	in.Facts.OpenFiles = callersOpenFiles()
 	in.Facts.AppArmor = e.Spec.ApparmorProfile != "" && appArmor()
-	if err := v.home(e.Spec, s.h.Pid); err != nil {
-		return nil, err
-	}
+	in.Alone = !in.forks() && !e.Paused && io.Attached == nil && e.Spec.OOMScoreAdj == nil && !(filter != nil && filter.Notify)
+	in.Env = append(withHome(e.Spec, v.files[fileRoot]), v.env...)
 	if err := v.stub(stubFilter(filter, e.Spec), stubFlags(filter)); err != nil {
 		return nil, err
 	}
@@ -152,13 +151,12 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 	if err := v.enter(s.h, sub); err != nil {
 		return nil, err
 	}
-	if !in.hasNamespace(specs.MountNamespace) {
-		fd, err := unix.Open("/proc/"+strconv.Itoa(s.h.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return nil, fmt.Errorf("open the container's root: %w", err)
-		}
-		v.keep(fileRoot, fd)
+	root, err := s.root()
+	if err != nil {
+		return nil, err
 	}
+	v.keep(fileRoot, root)
+	in.Facts.Rooted = isMountRoot(root)
 	inherited, err := inherit(io, &v.opened, v.files)
 	if err != nil {
 		return nil, err
@@ -169,6 +167,23 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 	v.talking = true
 	in.Streams, in.Preserve, v.env = inherited.streams, inherited.preserve, inherited.env
 	return v, nil
+}
+
+// root opens the container's root directory.
+func (s *system) root() (int, error) {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(s.h.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("open the container's root: %w", err)
+	}
+	return fd, nil
+}
+
+// isMountRoot tells the root of a mount from a directory somewhere in it, which
+// a container's program may have made its root since.
+func isMountRoot(dir int) bool {
+	var st unix.Statx_t
+	err := unix.Statx(dir, "", unix.AT_EMPTY_PATH, 0, &st)
+	return err == nil && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 // enter finds the cgroup that the child joins.
@@ -206,17 +221,6 @@ func (v *visit) join(group *cgroup.Group) error {
 	return nil
 }
 
-// home completes the environment.
-func (v *visit) home(p *specs.Process, pid int) error {
-	root, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return fmt.Errorf("open the container's root: %w", err)
-	}
-	defer unix.Close(root)
-	v.in.Env = append(withHome(p, root), v.env...)
-	return nil
-}
-
 // stub makes the exec stub, which reports to the parent.
 func (v *visit) stub(filter []byte, flags uint32) error {
 	fd, err := makeStub(v.files[fileSync], filter, flags)
@@ -245,14 +249,18 @@ func (v *visit) release() {
 
 func (v *visit) launch(plan *Plan) (*child, error) {
 	v.talking = false // launch closes the conversation's ends when it fails
-	child, err := launch(plan, v.files, v.into)
+	clone := launch
+	if v.in.Alone {
+		clone = follow
+	}
+	child, err := clone(plan, v.files, v.into)
 	return child, entranceHint(err, v.into)
 }
 
 // accompany answers the child until the program is executed: the conversation
 // ends with the exec, for the descriptor is close-on-exec.
 func (v *visit) accompany(ctx context.Context, c *child, p *specs.Process, io libcontainer.Stdio) error {
-	ready := false
+	ready := v.in.Alone
 	for {
 		code, value, said, err := c.next(ctx)
 		switch {
@@ -321,9 +329,9 @@ func (s *system) RunStartHook(ctx context.Context, h specs.Hook, container *spec
 		return err
 	}
 	if len(h.Env) == 0 && container.Process != nil {
-		root, err := unix.Open("/proc/"+strconv.Itoa(s.h.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		root, err := s.root()
 		if err != nil {
-			return fmt.Errorf("open the container's root: %w", err)
+			return err
 		}
 		in.Env = withHome(container.Process, root)
 		unix.Close(root)

@@ -50,7 +50,7 @@ func CompileExec(in *Input, p *specs.Process) (*Plan, error) {
 	}
 	program := b.program(p)
 	b.listen(in, p, cred)
-	b.talk("the parent knows the process", codeReady)
+	b.arrived(in)
 	b.execute(in, p, cred, in.Filter, program)
 	return b.plan, nil
 }
@@ -76,7 +76,7 @@ func CompileHook(in *Input, h specs.Hook) *Plan {
 	all := credentials{effective: in.Facts.Grantable, permitted: in.Facts.Grantable}
 	p := &specs.Process{Args: args}
 	b.listen(in, p, all)
-	b.talk("the parent knows the process", codeReady)
+	b.arrived(in)
 	b.execute(in, p, all, in.Filter, program)
 	return b.plan
 }
@@ -90,9 +90,7 @@ func (b *builder) enterContainer(in *Input) {
 			flags |= n.flag
 		}
 	}
-	// An ordinary user has rights over the pid namespace only in its user
-	// namespace, and into a time namespace no thread of a Go program gets.
-	if in.Facts.Privileged && flags&cloneNewTime == 0 && flags&cloneNewPID != 0 {
+	if flags&cloneNewPID != 0 && !in.forks() {
 		b.plan.Pids = fileInit
 		flags &^= cloneNewPID
 	}
@@ -105,11 +103,29 @@ func (b *builder) enterContainer(in *Input) {
 	if flags&(cloneNewPID|cloneNewTime) != 0 {
 		b.call("a process enters a pid namespace by being born in it", callFork)
 	}
-	if !in.hasNamespace(specs.MountNamespace) {
-		b.enter("no mount namespace: the root by descriptor", b.save("", callLet, fileRoot))
+	if in.Facts.Rooted || !in.hasNamespace(specs.MountNamespace) {
+		// setns(2) leads to the namespace's root. That is not the container's
+		// where wrun's own root was another one, in a chroot.
+		b.enter("the container's root by descriptor", b.save("", callLet, fileRoot))
 		b.call("", "chroot", Str("."))
 	}
 }
 
-// fileRoot is the root directory of a container without a mount namespace.
+// forks tells whether a visitor has to fork to get into the container's
+// namespaces: an ordinary user has rights over the pid namespace only from the
+// user namespace, and into a time namespace no thread of a Go program gets.
+func (in *Input) forks() bool {
+	return in.hasNamespace(specs.TimeNamespace) || in.hasNamespace(specs.PIDNamespace) && !in.Facts.Privileged
+}
+
+// arrived lets the parent do to the process what is done from outside.
+func (b *builder) arrived(in *Input) {
+	if in.Alone {
+		b.call("the parent waits by itself from here on", "setitimer", Int(itimerReal), make(Bytes, 32), Int(0))
+		return
+	}
+	b.talk("the parent knows the process", codeReady)
+}
+
+// fileRoot is the container's root directory.
 const fileRoot File = "root"

@@ -85,6 +85,42 @@ func (c *child) complete(files map[File]int) error {
 }
 
 func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) {
+	c, err := conceive(p, flags, files, into)
+	if err != nil {
+		return nil, err
+	}
+	m, failed, theirs := c.memory, c.failed, c.theirs
+	go func() {
+		if errno := bear(m); errno != 0 {
+			failed <- errno
+			_ = unix.Shutdown(theirs, unix.SHUT_RDWR) // wakes who waits in born
+		}
+	}()
+	// The clone goes first, on this thread: it takes the kernel longest, and
+	// another thread is found for us meanwhile.
+	runtime.Gosched()
+	return c, nil
+}
+
+// follow clones a child that needs no answers (Input.Alone), and comes back
+// when it has left this process's memory: with nothing else to do, a second
+// thread and each word between the two would only cost time.
+func follow(p *Plan, files map[File]int, into int) (*child, error) {
+	c, err := conceive(p, p.CloneFlags|unix.CLONE_VM|unix.CLONE_VFORK, files, into)
+	if err != nil {
+		return nil, err
+	}
+	if errno := bear(c.memory); errno != 0 {
+		c.close()
+		return nil, c.unborn(errno)
+	}
+	c.pid, c.pidfd = int(c.memory.pid), int(c.memory.pidfd)
+	c.part()
+	return c, nil
+}
+
+// conceive lays out what a child begins with.
+func conceive(p *Plan, flags uint64, files map[File]int, into int) (*child, error) {
 	m := &memory{pidfd: -1, pids: -1}
 	c := &child{sync: files[fileParent], theirs: files[fileSync], pidfd: -1, plan: p, memory: m, failed: make(chan unix.Errno, 1)}
 	var err error
@@ -118,22 +154,17 @@ func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) 
 		m.args.flags |= unix.CLONE_INTO_CGROUP
 		m.args.cgroup = uint64(into)
 	}
-	failed, theirs := c.failed, c.theirs
-	go func() {
-		errno := spawn(m)
-		runtime.KeepAlive(m)
-		if m.pids >= 0 {
-			unix.Close(m.own)
-		}
-		if errno != 0 {
-			failed <- errno
-			_ = unix.Shutdown(theirs, unix.SHUT_RDWR) // wakes who waits in born
-		}
-	}()
-	// The clone goes first, on this thread: it takes the kernel longest, and
-	// another thread is found for us meanwhile.
-	runtime.Gosched()
 	return c, nil
+}
+
+// bear clones the child.
+func bear(m *memory) unix.Errno {
+	errno := spawn(m)
+	runtime.KeepAlive(m)
+	if m.pids >= 0 {
+		unix.Close(m.own)
+	}
+	return errno
 }
 
 // born waits for the child's first word. The kernel has written pid and pidfd
@@ -149,13 +180,18 @@ func (c *child) born() error {
 	}
 	select {
 	case errno := <-c.failed:
-		if c.plan.Pids != "" {
-			return fmt.Errorf("clone a process into the container's pid namespace: %w", errno)
-		}
-		return fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(c.memory.args.flags), errno)
+		return c.unborn(errno)
 	default:
 		return errors.Join(errors.New("the container process did not come to life"), err)
 	}
+}
+
+// unborn says what came of a clone that came to nothing.
+func (c *child) unborn(errno unix.Errno) error {
+	if c.plan.Pids != "" {
+		return fmt.Errorf("clone a process into the container's pid namespace: %w", errno)
+	}
+	return fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(c.memory.args.flags), errno)
 }
 
 // borrows tells whether the child can walk p in this process's memory. It

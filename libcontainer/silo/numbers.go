@@ -107,7 +107,9 @@ const (
 	prSetPdeathsig        = 1
 	sigKill               = 9
 	solSocket, rcvTimeout = 1, 20
-	cloneFiles            = 0x400
+
+	itimerReal = 0
+	cloneFiles = 0x400
 )
 
 // Errors a Plan expects; equal on every Linux architecture wrun builds for.

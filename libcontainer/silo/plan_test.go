@@ -259,6 +259,15 @@ func TestOtherPlans(t *testing.T) {
 	golden.Check(t, "exec", exec.String())
 
 	in = ordinary()
+	in.Facts.Tasks, in.Alone = 1, true
+	alone, err := CompileExec(in, in.Spec.Process)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkPlan(t, alone)
+	golden.Check(t, "exec-that-needs-no-answers", golden.Difference(listing(exec), listing(alone)))
+
+	in = ordinary()
 	in.Facts.Tasks, in.Facts.Privileged = 1, false
 	user, err := CompileExec(in, in.Spec.Process)
 	if err != nil {

@@ -50,6 +50,7 @@ type monitor struct {
 	mu     sync.Mutex
 	states map[string]*state // of the containers in the VM, its own among them
 	number uint32            // of the last process
+	pinned map[string]pinned // sockets of the containers that mount any
 	code   int               // to end with: the program's once it has one
 	hurry  bool              // somebody wants it gone: no output is waited for
 	over   chan int
@@ -153,7 +154,15 @@ func (m *monitor) make(creator link) error {
 	return err
 }
 
-func (m *monitor) furnish() error { return mountShares(m.Dir, m.ID, m.Shares) }
+// furnish makes ready what of the host the container gets to see.
+func (m *monitor) furnish() error {
+	files, warnings, err := m.pin(m.ID, m.Shares)
+	if err != nil {
+		return err
+	}
+	m.warnings = append(m.warnings, warnings...)
+	return mountShares(m.Dir, m.ID, files)
+}
 
 // boot gives the container a VM: one restored from a template, where it may be.
 func (m *monitor) boot() error {
@@ -184,6 +193,7 @@ func (m *monitor) boot() error {
 	if m.vm, err = m.Machine.start(filepath.Join(m.Dir, qemuDir), files, from); err != nil {
 		return err
 	}
+	m.vm.dial = m.dial
 	if from.kind == restoredMemory {
 		err = m.vm.restore()
 	} else {
@@ -220,7 +230,7 @@ func (m *monitor) create() ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), bootWait)
 	defer cancel()
 	var made wire.Created
-	err = m.vm.conn.Call(ctx, wire.OpCreate, wire.Create{ID: m.ID, Spec: m.Spec, Streams: m.init.Streams, NoNewKeyring: m.NoNewKeyring}, &made)
+	err = m.vm.conn.Call(ctx, wire.OpCreate, wire.Create{ID: m.ID, Spec: m.Spec, Streams: m.init.Streams, NoNewKeyring: m.NoNewKeyring, Sockets: m.socketsOf(m.ID)}, &made)
 	if err != nil {
 		return nil, m.vm.lost(err)
 	}
@@ -243,6 +253,7 @@ func (m *monitor) await() {
 	m.mu.Unlock()
 	if !hurry {
 		m.init.outs.Wait()
+		m.drain(m.ID)
 		ctx, cancel := context.WithTimeout(context.Background(), syncWait)
 		defer cancel()
 		_ = m.vm.conn.Call(ctx, wire.OpSync, nil, nil) // what is lost then is lost with any machine

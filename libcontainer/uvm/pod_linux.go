@@ -138,7 +138,9 @@ func (m *monitor) admit(l link, in json.RawMessage, fds []int) {
 	defer r.close()
 	j.Create.Streams, j.Create.Sandbox = r.Streams, m.ID
 	var made wire.Created
-	if err = m.share(id, j.Shares); err == nil {
+	var warnings []string
+	if warnings, err = m.share(id, j.Shares); err == nil {
+		j.Create.Sockets = m.socketsOf(id)
 		ctx, cancel := context.WithTimeout(context.Background(), longWait)
 		err = m.vm.conn.Call(ctx, wire.OpCreate, j.Create, &made)
 		cancel()
@@ -147,6 +149,7 @@ func (m *monitor) admit(l link, in json.RawMessage, fds []int) {
 		_ = l.send(reply{Err: wire.Pack(m.vm.lost(err))})
 		return
 	}
+	made.Warnings = append(warnings, made.Warnings...)
 	m.about(id, func(s *state) { s.Init = made.Pid })
 	r.begin()
 	out, err := json.Marshal(made)
@@ -163,9 +166,11 @@ func (m *monitor) admit(l link, in json.RawMessage, fds []int) {
 		var exit wire.Exit
 		if err = m.vm.conn.Call(context.Background(), wire.OpWait, wire.Target{ID: id}, &exit); err == nil {
 			r.outs.Wait()
+			m.drain(id)
 			ctx, cancel := context.WithTimeout(context.Background(), syncWait)
 			_ = m.vm.conn.Call(ctx, wire.OpSync, nil, nil) // as for the container of the VM's own
 			cancel()
+			r.leave()
 			_ = l.send(exit)
 		}
 	}
@@ -196,13 +201,17 @@ func (m *monitor) enrol(id string) error {
 }
 
 // share adds a member's directory to the tree that the file server serves.
-func (m *monitor) share(id string, shares []Share) error {
-	for _, s := range shares {
+func (m *monitor) share(id string, shares []Share) (warnings []string, err error) {
+	files, warnings, err := m.pin(id, shares)
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range files {
 		if err := s.mount(filepath.Join(m.Dir, filesDir, id)); err != nil {
-			return err
+			return nil, err
 		}
 	}
-	return nil
+	return warnings, nil
 }
 
 // dismiss takes back all that is a member's.
@@ -217,6 +226,7 @@ func (m *monitor) dismiss(id string, shares []Share) {
 		_ = os.Remove(at)                                          // and never all that is in it: what is still mounted is the host's
 	}
 	_ = os.Remove(dir)
+	m.unpin(id)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	close(m.states[id].left)
@@ -234,6 +244,7 @@ func (m *monitor) dropOut(id string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), closePatience)
 	defer cancel()
 	_ = m.vm.conn.Call(ctx, wire.OpSignal, wire.Signal{ID: id, Number: int(unix.SIGKILL)}, nil) // it may have ended
+	m.unpin(id)                                                                                 // nobody waits for who reads slowly
 	select {
 	case <-s.left:
 		return nil

@@ -78,9 +78,12 @@ func (r *relay) begin() {
 	go func() { defer r.copying.Done(); r.copyIn() }()
 }
 
+// leave has copyIn read nothing that comes from now on: the process has ended.
+func (r *relay) leave() { _, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) }
+
 // close ends the copying of a process that has ended, and forgets its streams.
 func (r *relay) close() {
-	_, _ = unix.Write(r.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+	r.leave()
 	for _, s := range r.all {
 		s.Close()
 	}

@@ -276,6 +276,7 @@ func (m *monitor) exec(l link, in json.RawMessage, fds []int) {
 		exit.Code = killed
 	}
 	r.outs.Wait()
+	r.leave() // what comes when the caller knows of the end is for the next reader
 	_ = l.send(exit)
 	closeStreams(streams[:])
 }

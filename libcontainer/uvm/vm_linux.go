@@ -35,6 +35,8 @@ type vm struct {
 	qmp   *qmp
 	said  *tail         // by QEMU and on the guest's console
 	gone  chan struct{} // closed when QEMU has ended
+	// dial answers what the guest asks for; nil: it has nothing to ask for.
+	dial func(wire.Dial) error
 	// changed tells how a migration goes, which saving and restoring are for QEMU.
 	changed chan string
 
@@ -179,10 +181,20 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 	}
 	v.agent = socket(v.ours[0])
 	v.qmp = newQMP(socket(v.ours[1]), v.happened)
-	v.conn = wire.New(v.agent, func(op string, _ json.RawMessage) (any, error) {
-		return nil, fmt.Errorf("the host answers no %q", op)
-	})
+	v.conn = wire.New(v.agent, v.answer)
 	return v, nil
+}
+
+// answer is for the guest's calls.
+func (v *vm) answer(op string, in json.RawMessage) (any, error) {
+	if op != wire.OpDial || v.dial == nil {
+		return nil, fmt.Errorf("the host answers no %q", op)
+	}
+	var d wire.Dial
+	if err := json.Unmarshal(in, &d); err != nil {
+		return nil, fmt.Errorf("read a request: %w", err)
+	}
+	return nil, v.dial(d)
 }
 
 // become has the launcher become QEMU, and answers for it where it opens files.

@@ -75,10 +75,6 @@ func (h *Host) Create(ctx context.Context, c *libcontainer.Config, io libcontain
 	if os.Geteuid() != 0 {
 		return nil, errors.New("Windows bundles on linux need root: their drive C: is an overlay mount, and their users are not the caller")
 	}
-	if len(b.wants.Pipes) > 0 && h.vm {
-		return nil, libcontainer.WithHint(fmt.Errorf("%s: a socket of the host's cannot be reached from the kernel of a utility VM", b.wants.Pipes[0].at),
-			"leave windows.hyperv out, or listen on a port")
-	}
 	for _, w := range b.wants.Warnings {
 		c.Warn("%s", w)
 	}

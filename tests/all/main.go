@@ -45,7 +45,7 @@ func runAll(ctx context.Context, only string) bool {
 	}
 	r := &report{out: os.Stdout}
 	for _, s := range stages {
-		if !strings.Contains(s.name, only) {
+		if !strings.Contains(s.name, only) || s.long && s.name != only {
 			continue
 		}
 		if s.skip != "" {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"wrun/tests/unified/vm"
 	"wrun/tests/wine/rig"
 )
 
@@ -20,6 +21,7 @@ type stage struct {
 	argv  []string
 	tests bool   // it prints the events of `go test -json`
 	skip  string // why it cannot run here
+	long  bool   // only when its whole name is asked for
 }
 
 // findStages answers the stages, the quickest to fail first.
@@ -58,6 +60,12 @@ func findStages(ctx context.Context) ([]stage, error) {
 			argv: append(slices.Clone(test), "./...")},
 		{name: "conformance", what: "runtime-tools' validation programs on wrun", dir: "tests/oci", skip: notRoot,
 			argv: []string{"go", "run", "./conformance", "-sanity"}},
+		{name: "unified", what: "tests on a machine with cgroup v2 alone, a VM", tests: true, skip: vm.WhyNot(),
+			argv: []string{"go", "run", "./tests/unified"}},
+		{name: "unified-conformance", what: "runtime-tools' validation programs on wrun, on that machine", dir: "tests/oci", skip: vm.WhyNot(),
+			argv: []string{"go", "run", "./conformance", "-sanity", "-unified"}},
+		{name: "unified-all", what: "all tests that apply on that machine", tests: true, skip: vm.WhyNot(), long: true,
+			argv: []string{"go", "run", "./tests/unified", "-all"}},
 		{name: "demo", what: "make demo: what is isolated and what pierces, in silos and utility VMs", skip: noDemo(notRoot),
 			argv: []string{"make", "-s", "demo"}},
 	}, nil

@@ -19,7 +19,7 @@ var (
 	sequence int
 )
 
-func TestMain(m *testing.M) { os.Exit(site.Main(m, "broken", "urfave_cli_no_docs", leftovers.Confine)) }
+func TestMain(m *testing.M) { os.Exit(site.Main(m, "broken", container.Tags, leftovers.Confine)) }
 
 // place is where one flaw is made and tried.
 type place struct {

@@ -22,7 +22,7 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	os.Exit(site.Main(m, "crash", "wrunfault,urfave_cli_no_docs", leftovers.Confine))
+	os.Exit(site.Main(m, "crash", container.FaultTags, leftovers.Confine))
 }
 
 // kind is a kind of container that leaves something else behind.

@@ -144,7 +144,7 @@ func fence(p, name string) string {
 	case under(name, hcsshim, winio, "github.com/sirupsen/logrus") && (dir != "libcontainer/hcs" || !strings.HasSuffix(base, "_windows.go")):
 		return "only the host on Windows links hcsshim and go-winio (ADR 0009)"
 	case under(name, godbus) && dir != "libcontainer/silo/systemd" && p != "libcontainer/silo/unit_linux.go":
-		return "only silos ask systemd (ADR 0015)"
+		return "only silos ask systemd (ADR 0016)"
 	case dir == "libcontainer/silo/systemd":
 		if under(name, "wrun") {
 			return "who asks systemd knows nothing of containers"
@@ -195,7 +195,8 @@ func fence(p, name string) string {
 	case name == "wrun/libcontainer/uvm/image" && !under(dir, "libcontainer/uvm/image"):
 		return "the boot image is built by a program of its own"
 	case dir == "libcontainer/uvm/wire", under(dir, "libcontainer/uvm/files"), under(dir, "libcontainer/uvm/network"):
-		if under(name, "wrun") && name != "wrun/libcontainer" && name != "wrun/libcontainer/uvm/network" && name != "wrun/libcontainer/netlink" {
+		if under(name, "wrun") && name != "wrun/libcontainer" && name != "wrun/libcontainer/uvm/network" && name != "wrun/libcontainer/netlink" &&
+			!(dir == "libcontainer/uvm/wire" && under(name, "wrun/libcontainer/bundle", "wrun/libcontainer/jsonscan")) {
 			return "what crosses the boundary of the VM knows neither of its ends"
 		}
 	case dir == "libcontainer/netlink":

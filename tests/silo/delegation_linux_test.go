@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,8 +28,10 @@ func (r *rig) delegated() string {
 	session := filepath.Join(tree, "session")
 	r.must(os.MkdirAll(session, 0o755))
 	r.Cleanup(func() {
+		r.as = nil
+		r.wrun("delete", "--force", r.id) // whose group is in the way
 		r.must(os.Remove(session))
-		r.must(os.Remove(tree)) // whose containers' groups are gone
+		r.must(os.Remove(tree))
 	})
 	for _, dir := range []string{tree, session} {
 		for _, f := range []string{"", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"} {
@@ -46,11 +49,48 @@ func (r *rig) delegated() string {
 	return tree
 }
 
-// TestDelegatedLimits: an ordinary user's container has limits where a cgroup
-// is theirs, though device rules, which most configurations have, are root's.
+// TestDelegatedLimits: the container of an ordinary user, and of the root of
+// their user namespace, as rootless podman is, has limits where a cgroup is
+// theirs, though device rules, which most configurations have, are root's.
 func TestDelegatedLimits(t *testing.T) {
-	r := newRig(t, "sleep", "100")
-	tree := r.delegated()
+	for _, name := range []string{"ordinary user", "root of a user namespace"} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, "sleep", "100")
+			tree := r.delegated()
+			if name != "ordinary user" {
+				r.without(specs.UserNamespace)
+				r.spec.Linux.UIDMappings, r.spec.Linux.GIDMappings = nil, nil
+				r.inside()
+			}
+			r.limitsHold(tree)
+		})
+	}
+}
+
+// inside makes each call of wrun one of the root of the same user namespace, the
+// ordinary user's.
+func (r *rig) inside() {
+	r.Helper()
+	user := r.as
+	holder := exec.Command("unshare", "--user", "--map-root-user", "sleep", "1000")
+	user(holder)
+	r.must(holder.Start())
+	r.Cleanup(func() {
+		_ = holder.Process.Kill()
+		_ = holder.Wait()
+	})
+	pid := strconv.Itoa(holder.Process.Pid)
+	r.until("the user namespace", func() bool { return strings.HasPrefix(r.read("/proc/"+pid+"/comm"), "sleep") })
+	r.as = func(cmd *exec.Cmd) {
+		user(cmd)
+		cmd.Path = "/usr/bin/nsenter"
+		cmd.Args = append([]string{"nsenter", "--target", pid, "--user", "--preserve-credentials"}, cmd.Args...)
+	}
+}
+
+// limitsHold goes through a life of a container in the delegated tree.
+func (r *rig) limitsHold(tree string) {
+	r.Helper()
 	r.spec.Linux.Resources = &specs.LinuxResources{
 		Devices: []specs.LinuxDeviceCgroup{{Allow: false, Access: "rwm"}},
 		Memory:  &specs.LinuxMemory{Limit: ptr(int64(64 << 20))},
@@ -70,16 +110,16 @@ func TestDelegatedLimits(t *testing.T) {
 	r.equal("limits after update", files(), "50331648\n59\n50000 100000\n44")
 	r.equal("group of a command", r.ok("exec", r.id, "cat", "/proc/self/cgroup"), "0::/"+r.id+"-theirs/"+r.id)
 	if stats := r.ok("events", "--stats", r.id); !strings.Contains(stats, `"pids":{"current":1,"limit":44}`) {
-		t.Errorf("events: %s", stats)
+		r.Errorf("events: %s", stats)
 	}
 	r.ok("pause", r.id)
 	if s := r.state(r.id).Status; s != "paused" {
-		t.Errorf("status %s", s)
+		r.Errorf("status %s", s)
 	}
 	r.ok("resume", r.id)
 	r.ok("delete", "--force", r.id)
 	if _, err := os.Stat(filepath.Join(tree, r.id)); err == nil {
-		t.Error("the container's group is left")
+		r.Error("the container's group is left")
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -119,6 +120,23 @@ func TestExecInUserNamespace(t *testing.T) {
 		r.equal(k.file+" namespace", r.ok("exec", r.id, "readlink", "/proc/self/ns/"+k.file), nsInode(pid, k.file))
 	}
 	r.equal("user", r.ok("exec", "--user", "5:6", r.id, "sh", "-c", "id -u; id -g; cat /proc/self/uid_map"), "5\n6\n         0     100000      65536")
+}
+
+// TestExecFromChroot: where wrun's own root is not that of its mount namespace,
+// the container's is not that of the container's either.
+func TestExecFromChroot(t *testing.T) {
+	r := newRig(t, "sleep", "100")
+	r.write("rootfs/mark", "")
+	r.must(os.Mkdir(filepath.Join(r.dir, "all"), 0o755))
+	r.as = func(cmd *exec.Cmd) {
+		const script = `mount --make-rprivate / && mount --rbind / "$0" && exec chroot "$0" "$@"`
+		cmd.Args = append([]string{"unshare", "--mount", "sh", "-c", script, filepath.Join(r.dir, "all")}, cmd.Args...)
+		cmd.Path = "/usr/bin/unshare"
+	}
+	r.start("--bundle", r.dir)
+	if list := r.ok("exec", r.id, "ls", "/"); !strings.Contains(list, "mark") {
+		t.Errorf("exec's root has %q", list)
+	}
 }
 
 // TestExecParallel: processes that come and go at once.

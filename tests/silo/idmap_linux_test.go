@@ -10,14 +10,15 @@ import (
 )
 
 // owned makes a directory with a file of host user 100 and group 211, and below
-// it a mount of its own with a file of user 200.
+// it a mount of its own with a file of user 200. Both are of the file system of
+// TMPDIR: a tmpfs cannot be idmapped before Linux 6.3.
 func (r *rig) owned() string {
 	r.Helper()
 	dir := filepath.Dir(r.write("tree/a", ""))
 	r.must(os.Chown(filepath.Join(dir, "a"), 100, 211))
 	sub := filepath.Join(dir, "sub")
 	r.must(os.Mkdir(sub, 0o755))
-	r.must(unix.Mount("tmpfs", sub, "tmpfs", 0, ""))
+	r.must(unix.Mount(filepath.Dir(r.write("below/c", "")), sub, "", unix.MS_BIND, ""))
 	r.Cleanup(func() { r.must(unix.Unmount(sub, unix.MNT_DETACH)) })
 	r.must(os.WriteFile(filepath.Join(sub, "b"), nil, 0o644))
 	r.must(os.Chown(filepath.Join(sub, "b"), 200, 222))

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/tests/container"
 )
 
 // patience bounds every call of wrun; none of them should take a second.
@@ -60,12 +62,10 @@ func prepare(data []byte) (err error) {
 	if err := os.Chmod(work, 0o755); err != nil {
 		return err
 	}
-	wrun, tooling = filepath.Join(work, "wrun"), filepath.Join(work, "busybox")
-	build := exec.Command("go", "build", "-trimpath", "-tags", "urfave_cli_no_docs", "-o", wrun, "wrun")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("building wrun: %w\n%s", err, out)
+	if wrun, err = container.Build(work, container.Tags); err != nil {
+		return err
 	}
+	tooling = filepath.Join(work, "busybox")
 	return os.WriteFile(tooling, data, 0o755)
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -28,6 +30,20 @@ func (r *rig) unified(options ...string) {
 	r.mount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: options})
 }
 
+// asBefore takes back at the end what the test hands down of the machine's
+// controllers.
+func (r *rig) asBefore(file string) {
+	r.Helper()
+	before := strings.Fields(r.read(file))
+	r.Cleanup(func() {
+		for c := range strings.FieldsSeq(r.read(file)) {
+			if !slices.Contains(before, c) {
+				r.must(os.WriteFile(file, []byte("-"+c), 0))
+			}
+		}
+	})
+}
+
 func TestUnifiedLimits(t *testing.T) {
 	r := newRig(t, "sleep", "100")
 	r.unified("ro")
@@ -47,6 +63,44 @@ func TestUnifiedLimits(t *testing.T) {
 		if !strings.Contains(stats, want) {
 			t.Errorf("no %s in %s", want, stats)
 		}
+	}
+}
+
+// TestUnifiedDisk: what a container may read and write of a disk, by v1's words.
+func TestUnifiedDisk(t *testing.T) {
+	r := newRig(t, "sleep", "100")
+	r.unified("ro")
+	disks, _ := filepath.Glob("/sys/block/[sv]d[a-z]/dev")
+	if len(disks) == 0 {
+		t.Skip("no disk here")
+	}
+	number := strings.TrimSpace(r.read(disks[0]))
+	var major, minor int64
+	_, err := fmt.Sscanf(number, "%d:%d", &major, &minor)
+	r.must(err)
+	r.spec.Linux.Resources = &specs.LinuxResources{BlockIO: &specs.LinuxBlockIO{
+		ThrottleReadBpsDevice:   []specs.LinuxThrottleDevice{throttle(major, minor, 1<<20)},
+		ThrottleWriteIOPSDevice: []specs.LinuxThrottleDevice{throttle(major, minor, 900)},
+	}}
+	r.start()
+	r.equal("limits", r.ok("exec", r.id, "cat", "/sys/fs/cgroup/io.max"), number+" rbps=1048576 wbps=max riops=max wiops=900")
+}
+
+// TestUnifiedMount: the container sees its own group, with and without a cgroup
+// namespace.
+func TestUnifiedMount(t *testing.T) {
+	for _, namespaced := range []bool{false, true} {
+		t.Run(fmt.Sprint("namespace ", namespaced), func(t *testing.T) {
+			r := newRig(t, sh("cat /sys/fs/cgroup/pids.max; head -1 /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/x 2>&1; cut -d: -f3 /proc/self/cgroup")...)
+			r.unified("ro")
+			own := "/"
+			if !namespaced {
+				r.without(specs.CgroupNamespace)
+				own = r.spec.Linux.CgroupsPath
+			}
+			r.spec.Linux.Resources = &specs.LinuxResources{Pids: &specs.LinuxPids{Limit: ptr(int64(55))}}
+			r.equal("inside", r.output(), "55\n1\nmkdir: can't create directory '/sys/fs/cgroup/x': Read-only file system\n"+own)
+		})
 	}
 }
 
@@ -86,6 +140,11 @@ func TestUnified(t *testing.T) {
 	r.mount(specs.Mount{Destination: "/sys", Type: "sysfs", Source: "sysfs", Options: []string{"ro"}})
 	r.mount(specs.Mount{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"ro"}})
 	r.save()
+	if hybrid := "/sys/fs/cgroup/unified/cgroup.subtree_control"; !unifiedOnly() {
+		if _, err := os.Stat(hybrid); err == nil {
+			r.asBefore(hybrid)
+		}
+	}
 	script := `set -e
 grep -q 'cgroup2 cgroup2' /proc/self/mountinfo
 umount -R /sys/fs/cgroup; mount -t cgroup2 cgroup2 /sys/fs/cgroup

@@ -65,6 +65,16 @@ func (p proc) String() string { return fmt.Sprintf("%d (%s)", p.pid, p.kind) }
 
 func (p proc) file(name string) string { return fmt.Sprintf("/proc/%d/%s", p.pid, name) }
 
+// descriptors is how many it has open.
+func (p proc) descriptors(t *testing.T) int {
+	t.Helper()
+	list, err := os.ReadDir(p.file("fd"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return len(list)
+}
+
 // processes lists what runs of the test: what is in its containers' cgroups, and
 // every process of its own program.
 func (r *rig) processes() (found []proc) {

@@ -16,7 +16,7 @@ import (
 func faulty(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	wrun, err := container.Build(dir, "urfave_cli_no_docs wrunfault")
+	wrun, err := container.Build(dir, container.FaultTags)
 	if err == nil {
 		err = os.Symlink(filepath.Join(work, "wine"), filepath.Join(dir, "wine"))
 	}

@@ -216,23 +216,7 @@ func TestShared(t *testing.T) {
 	})
 	t.Run("pipe", func(t *testing.T) {
 		r := newRig(t, `C:\probe.exe`, "talk", "wrun pipe", "grüße")
-		socket := filepath.Join(r.dir, "socket")
-		listener, err := net.Listen("unix", socket)
-		r.must(err)
-		defer listener.Close()
-		go func() {
-			for {
-				c, err := listener.Accept()
-				if err != nil {
-					return
-				}
-				got := make([]byte, 100)
-				n, _ := c.Read(got)
-				_, _ = io.WriteString(c, "heard "+string(got[:n]))
-				c.Close()
-			}
-		}()
-		r.spec.Mounts = []specs.Mount{{Source: socket, Destination: `\\.\pipe\wrun pipe`}}
+		r.spec.Mounts = []specs.Mount{{Source: answering(r), Destination: `\\.\pipe\wrun pipe`}}
 		r.says("heard grüße\n", 0)
 		r.spec.Mounts = nil
 		r.says("open the pipe: error 2\n", 1)

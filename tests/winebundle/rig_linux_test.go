@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -72,7 +74,7 @@ func prepare() error {
 	layer = filepath.Join(work, "layer")
 	err := errors.Join(os.Chmod(work, 0o755), os.Mkdir(layer, 0o755), os.Setenv(wine.CacheVariable, filepath.Join(work, "cache")))
 	if err == nil {
-		program, err = container.Build(work, "urfave_cli_no_docs")
+		program, err = container.Build(work, container.Tags)
 	}
 	for _, argv := range [][]string{
 		{"go", "run", "./libcontainer/wine/make", "-o", filepath.Join(work, "wine")},
@@ -293,4 +295,26 @@ func (r *rig) stopped() string {
 			r.Fatalf("the container is still %s", s.Status)
 		}
 	}
+}
+
+// answering is a socket of the host with somebody who says what was heard.
+func answering(r *rig) string {
+	r.Helper()
+	socket := filepath.Join(r.dir, "socket")
+	l, err := net.Listen("unix", socket)
+	r.must(err)
+	r.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			got := make([]byte, 100)
+			n, _ := c.Read(got)
+			_, _ = io.WriteString(c, "heard "+string(got[:n]))
+			c.Close()
+		}
+	}()
+	return socket
 }

@@ -3,7 +3,6 @@ package winebundle
 import (
 	"encoding/json"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -37,6 +36,7 @@ func TestIsolatedInVM(t *testing.T) {
 	asking.spec.Mounts = []specs.Mount{
 		{Source: shared, Destination: `C:\Shared`},
 		{Source: filepath.Join(shared, "file"), Destination: `C:\host.txt`, Options: []string{"ro"}},
+		{Source: answering(asking), Destination: `\\.\pipe\wrun pipe`},
 	}
 	outside := cable(t, asking)
 	plain.live("ready\n")
@@ -127,14 +127,10 @@ func TestIsolatedInVM(t *testing.T) {
 		says(t, asking, "connect: error 10061\n", `C:\probe.exe`, "connect", "8081")
 	})
 	t.Run("pipe", func(t *testing.T) {
-		socket := filepath.Join(shared, "socket")
-		l, err := net.Listen("unix", socket)
-		asking.must(err)
-		defer l.Close()
-		r := newRig(t, `C:\probe.exe`, "talk", "x", "y")
-		r.hyperv(image)
-		r.spec.Mounts = []specs.Mount{{Source: socket, Destination: `\\.\pipe\x`}}
-		r.refused("a socket of the host's cannot be reached", "listen on a port")
+		for range 2 {
+			says(t, asking, "heard grüße\n", `C:\probe.exe`, "talk", "wrun pipe", "grüße")
+		}
+		says(t, plain, "open the pipe: error 2\n", `C:\probe.exe`, "talk", "wrun pipe", "grüße")
 	})
 }
 

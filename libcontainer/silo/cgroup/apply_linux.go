@@ -107,7 +107,7 @@ func (g *Group) set(r *specs.LinuxResources, warn Warn) error {
 		return err
 	}
 	if v2, ok := g.find(""); ok {
-		if err := enable(v2.Mount, g.inside(v2), wanted(list, g.pure())); err != nil {
+		if err := enable(v2.Mount, g.inside(v2), needed(list), g.pure()); err != nil {
 			return err
 		}
 	}
@@ -239,57 +239,46 @@ func cpuset(dir, mount, file string, made int) (string, error) {
 	return v, write(dir+file, v)
 }
 
-// wanted lists the v2 controllers that the group must have for the settings,
-// marked true, and those it should have so that its use can be measured.
-func wanted(list []setting, pure bool) map[string]bool {
-	w := make(map[string]bool, 8)
-	if pure {
-		for _, c := range [...]string{"cpu", "io", "memory", "pids"} {
-			w[c] = false
-		}
-	}
+// needed lists the v2 controllers that the group must have for the settings.
+func needed(list []setting) []string {
+	var must []string
 	for i := range list {
-		if list[i].v2 && list[i].controller != "" {
-			w[list[i].controller] = true
+		if c := list[i].controller; list[i].v2 && c != "" && !slices.Contains(must, c) {
+			must = append(must, c)
 		}
 	}
-	return w
+	return must
 }
 
 // enable makes the controllers available in the group at path, by naming them
-// in cgroup.subtree_control of all its parents.
-func enable(mount, path string, want map[string]bool) error {
-	if len(want) == 0 {
+// in cgroup.subtree_control of all its parents; with all also those that the
+// machine has besides: the use of some is measured, and an engine in the
+// container can divide only what the container has.
+func enable(mount, path string, must []string, all bool) error {
+	if len(must) == 0 && !all {
 		return nil
 	}
-	missing := func(dir string) ([]string, error) {
+	available := func(dir string) ([]string, error) {
 		b, err := read(dir + "/cgroup.controllers")
-		if err != nil {
-			return nil, err
-		}
-		have := fields(string(b))
-		var m []string
-		for _, c := range sortedKeys(want) {
-			if !slices.Contains(have, c) {
-				m = append(m, c)
-			}
-		}
-		return m, nil
+		return fields(string(b)), err
 	}
-	lack, err := missing(mount + path)
-	if err != nil || len(lack) == 0 {
-		return err
-	}
-	none, err := missing(mount)
+	machine, err := available(mount)
 	if err != nil {
 		return err
 	}
-	for _, c := range none {
-		if want[c] {
+	for _, c := range must {
+		if !slices.Contains(machine, c) {
 			return fmt.Errorf("cgroup controller %s is not available in %s/cgroup.controllers", c, mount)
 		}
 	}
-	for i := 0; i < len(path); i++ {
+	have, err := available(mount + path)
+	if err != nil {
+		return err
+	}
+	lack := slices.DeleteFunc(machine, func(c string) bool {
+		return slices.Contains(have, c) || !all && !slices.Contains(must, c)
+	})
+	for i := 0; i < len(path) && len(lack) > 0; i++ {
 		if path[i] != '/' {
 			continue
 		}
@@ -300,7 +289,7 @@ func enable(mount, path string, want map[string]bool) error {
 		}
 		// What is handed down already may be so by somebody else's leave.
 		given := fields(string(b))
-		rest := slices.DeleteFunc(slices.Clone(lack), func(c string) bool { return slices.Contains(given, c) || slices.Contains(none, c) })
+		rest := slices.DeleteFunc(slices.Clone(lack), func(c string) bool { return slices.Contains(given, c) })
 		if len(rest) == 0 {
 			continue
 		}
@@ -309,13 +298,12 @@ func enable(mount, path string, want map[string]bool) error {
 			return err
 		}
 		for _, c := range rest {
-			switch {
-			case !taken:
-				err = write(dir+"/cgroup.subtree_control", "+"+c)
-			case want[c]:
+			if taken {
 				err = fmt.Errorf("%s holds processes itself: %w; move them into a sub-group first", dir, unix.EBUSY)
+			} else {
+				err = write(dir+"/cgroup.subtree_control", "+"+c)
 			}
-			if err != nil && want[c] {
+			if err != nil && slices.Contains(must, c) {
 				return fmt.Errorf("enable cgroup controller %s: %w", c, err)
 			}
 		}

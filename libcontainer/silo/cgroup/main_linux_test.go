@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -55,11 +56,36 @@ func realV2(t testing.TB) *Layout {
 	l := real(t)
 	for _, h := range l.hierarchies {
 		if h.controllers == "" {
+			if !l.Pure() {
+				asBefore(t, h.mount+"/cgroup.subtree_control")
+			}
 			return &Layout{hierarchies: []hierarchy{h}}
 		}
 	}
 	t.Skip("needs a cgroup2 mount")
 	return nil
+}
+
+// asBefore takes back what a test hands down that the machine did not.
+func asBefore(t testing.TB, file string) {
+	t.Helper()
+	controllers := func() []string {
+		b, err := read(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fields(string(b))
+	}
+	before := controllers()
+	t.Cleanup(func() {
+		for _, c := range controllers() {
+			if !slices.Contains(before, c) {
+				if err := write(file, "-"+c); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
 }
 
 var groups int

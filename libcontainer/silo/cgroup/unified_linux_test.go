@@ -24,6 +24,27 @@ func TestUnifiedSettings(t *testing.T) {
 	expect(t, g, "", map[string]string{"cgroup.max.depth": "5", "cgroup.max.descendants": "7"})
 }
 
+// An engine in a container can give its own containers what its group has.
+func TestAllControllers(t *testing.T) {
+	l := real(t)
+	if !l.Pure() {
+		t.Skip("needs a machine with cgroup v2 only")
+	}
+	// Two levels, both new: nobody has handed anything down there.
+	g := group(t, l, name()+"/below", nil, false)
+	if err := g.Create(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Apply(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	machine, err := read(l.hierarchies[0].mount + "/cgroup.controllers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	expect(t, g, "", map[string]string{"cgroup.controllers": strings.TrimSpace(string(machine))})
+}
+
 // A container with a writable cgroup mount may divide its group, as an engine
 // in a container does: then no process fits into the group itself.
 func TestEntrance(t *testing.T) {

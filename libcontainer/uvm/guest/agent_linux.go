@@ -17,6 +17,7 @@ import (
 	"wrun/libcontainer"
 	"wrun/libcontainer/silo"
 	"wrun/libcontainer/uvm/network"
+	"wrun/libcontainer/uvm/sockets"
 	"wrun/libcontainer/uvm/wire"
 )
 
@@ -49,9 +50,10 @@ type task struct {
 }
 
 type container struct {
-	config *libcontainer.Config
-	system libcontainer.System
-	ooms   *ooms // nil until the host asks
+	config  *libcontainer.Config
+	system  libcontainer.System
+	sockets *sockets.Listeners // nil without any
+	ooms    *ooms              // nil until the host asks
 }
 
 // Main is the life of the VM's first process. It returns only when the VM could
@@ -152,7 +154,7 @@ func (a *agent) serve(op string, in json.RawMessage) (any, error) {
 
 func with[T any](in json.RawMessage, do func(T) (any, error)) (any, error) {
 	var v T
-	if err := json.Unmarshal(in, &v); err != nil {
+	if err := wire.Decode(in, &v); err != nil {
 		return nil, fmt.Errorf("reading a request: %w", err)
 	}
 	return do(v)
@@ -260,8 +262,12 @@ func (a *agent) create(c wire.Create) (any, error) {
 		Record:    func(libcontainer.Handle) error { return nil }, // the VM's end undoes all
 		Warn:      func(format string, args ...any) { made.Warnings = append(made.Warnings, fmt.Sprintf(format, args...)) },
 	}
+	if err := t.container.listen(a.conn, c); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
 	stdio, err := t.connect(a.conn, c.Streams)
 	if err != nil {
+		t.container.sockets.Close()
 		return nil, err
 	}
 	a.births.RLock()
@@ -270,17 +276,38 @@ func (a *agent) create(c wire.Create) (any, error) {
 	t.streams.begun()
 	if err != nil {
 		t.streams.drop()
+		t.container.sockets.Close()
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if s, ok := t.container.system.(libcontainer.Settler); ok {
 		if err := s.Settle(); err != nil {
 			t.streams.drop()
+			t.container.sockets.Close()
 			return nil, errors.Join(err, t.container.system.Close(context.Background()))
 		}
 	}
 	a.add(t)
 	made.Pid = t.container.system.Pid()
 	return made, nil
+}
+
+// listen has the container mount sockets of the agent's where it asks for the
+// host's.
+func (c *container) listen(conn *wire.Conn, w wire.Create) (err error) {
+	if len(w.Sockets) == 0 {
+		return nil
+	}
+	if c.sockets, err = sockets.Listen(conn, w.ID, filepath.Dir(stateDir), w.Sockets); err != nil {
+		return err
+	}
+	of := filepath.Join(FilesDir, w.ID)
+	for i := range w.Spec.Mounts {
+		m := &w.Spec.Mounts[i]
+		if path := c.sockets.Path(filepath.Base(m.Source)); path != "" && filepath.Dir(m.Source) == of {
+			m.Source = path
+		}
+	}
+	return nil
 }
 
 // joinSandbox puts the paths of the sandbox's namespaces, as this VM has them, into
@@ -347,6 +374,7 @@ func (a *agent) wait(w wire.Target) (any, error) {
 		code, err = t.process.Wait(context.Background())
 	} else {
 		code, err = t.container.system.Wait(context.Background())
+		t.container.sockets.Finish(sockets.LastWords)
 	}
 	if err != nil {
 		return nil, err
@@ -380,6 +408,7 @@ func (a *agent) close(w wire.Target) (any, error) {
 		return nil, err
 	}
 	t.streams.ended()
+	t.container.sockets.Close()
 	a.mu.Lock()
 	delete(a.tasks, w.ID)
 	a.mu.Unlock()

@@ -29,6 +29,7 @@ type Conn struct {
 	last    uint32 // number of the last call made
 	waiting map[uint32]chan answer
 	streams map[uint32]*Stream
+	opened  uint32 // number of the last stream that Open has numbered
 	serving int
 	err     error
 	// trusting: the peer may have any number of calls served at once.
@@ -98,7 +99,7 @@ func (c *Conn) take(h header, payload []byte) error {
 	switch h.kind {
 	case kindCall:
 		var in call
-		if err := json.Unmarshal(payload, &in); err != nil {
+		if err := Decode(payload, &in); err != nil {
 			return fmt.Errorf("%w: a call: %w", errBroken, err)
 		}
 		return c.begin(h.number, in)
@@ -148,7 +149,7 @@ func (c *Conn) begin(number uint32, in call) error {
 		out, err := c.serve(in.Op, in.In)
 		a := answer{Err: Pack(err)}
 		if err == nil && out != nil {
-			if a.Out, err = json.Marshal(out); err != nil {
+			if a.Out, err = encode(out); err != nil {
 				a.Err = Pack(fmt.Errorf("answering %s: %w", in.Op, err))
 			}
 		}
@@ -229,7 +230,7 @@ func (c *Conn) why() error {
 }
 
 func (c *Conn) sendJSON(k kind, number uint32, v any) error {
-	data, err := json.Marshal(v)
+	data, err := encode(v)
 	if err != nil {
 		return err
 	}

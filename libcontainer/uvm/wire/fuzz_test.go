@@ -53,18 +53,28 @@ func FuzzConn(f *testing.F) {
 		frame(kindCall, 3, []byte(`{"op":"echo"}`))[:12],
 		slices.Concat(call(`{"op":"echo"}`), answer(`{"out":"x"}`), data(2, 10), credit(3, 10), call(`{"op":"fail"}`)),
 		bytes.Repeat(call(`{}`), maxCalls+1),
+		slices.Concat(call(`{"op":"accept","in":2147483649}`), data(guests+1, 100), frame(kindEnd, guests+1, nil), credit(guests+1, 1)),
+		slices.Concat(call(`{"op":"accept","in":2147483649}`), call(`{"op":"accept","in":2147483649}`), call(`{"op":"accept","in":2}`), data(2, 10)),
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, said []byte) {
 		var users sync.WaitGroup
 		pipe := &hostile{Reader: bytes.NewReader(said), asked: make(chan struct{})}
-		c := New(pipe, func(op string, in json.RawMessage) (any, error) {
+		var c *Conn
+		c = New(pipe, func(op string, in json.RawMessage) (any, error) {
 			switch op {
 			case "echo":
 				return in, nil
 			case "null":
 				return nil, nil
+			case "accept":
+				var number uint32
+				if err := json.Unmarshal(in, &number); err != nil {
+					return nil, err
+				}
+				_, err := c.Accept(number)
+				return nil, err
 			}
 			return nil, errors.New(op)
 		})
@@ -93,15 +103,18 @@ func FuzzConn(f *testing.F) {
 		if len(said) == 0 && err != nil {
 			t.Errorf("silence is an error: %v", err)
 		}
-		for i, s := range []*Stream{idle, read, written} {
+		c.mu.Lock()
+		for number, s := range c.streams {
 			s.mu.Lock()
 			if len(s.in) > Window || cap(s.in) > 2*Window || s.window < 0 || s.window > Window || s.owed > Window {
-				t.Errorf("stream %d: %d bytes in %d, window %d, owed %d", i+1, len(s.in), cap(s.in), s.window, s.owed)
+				t.Errorf("stream %d: %d bytes in %d, window %d, owed %d", number, len(s.in), cap(s.in), s.window, s.owed)
 			}
 			s.mu.Unlock()
+			if number < guests && s != idle && s != read && s != written {
+				t.Errorf("the peer has stream %d, of our numbers", number)
+			}
 		}
-		c.mu.Lock()
-		if len(c.streams) != 3 || len(c.waiting) != 0 || c.serving > maxCalls+1 {
+		if c.streams[1] != idle || c.streams[2] != read || c.streams[3] != written || len(c.waiting) != 0 || c.serving > maxCalls+1 {
 			t.Errorf("%d streams, %d waiting, %d served", len(c.streams), len(c.waiting), c.serving)
 		}
 		c.mu.Unlock()

@@ -10,7 +10,7 @@ import (
 
 // Version changes with what is said. Both ends come from one binary, unless
 // somebody boots an image that another wrun made.
-const Version = 1
+const Version = 2
 
 // Ready is what the agent writes, in plain, when it listens: on a console of a
 // VM that becomes a template nobody is there yet to speak frames with.
@@ -39,6 +39,9 @@ const (
 	OpClose     = "close"     // Target: the container is taken out of the VM
 	OpSync      = "sync"      // all that was written is in the files
 )
+
+// OpDial is all that the agent asks of the host.
+const OpDial = "dial" // Dial: its stream carries the connection from then on
 
 // Hello is the first call: a VM that was restored has the time and the
 // randomness of its template until then.
@@ -96,6 +99,27 @@ type Create struct {
 	Streams      Streams     `json:"streams"`
 	Sandbox      string      `json:"sandbox,omitempty"` // id of the container whose namespaces are meant by OfSandbox
 	NoNewKeyring bool        `json:"noNewKeyring,omitempty"`
+	// Sockets are the mounts whose sources on the host are unix sockets.
+	Sockets []Socket `json:"sockets,omitempty"`
+}
+
+// Socket is a unix socket of the host that a container mounts.
+type Socket struct {
+	Name string `json:"name"` // of the mount's source, below the container's directory in the VM
+	UID  uint32 `json:"uid"`
+	GID  uint32 `json:"gid"`
+	Mode uint32 `json:"mode"` // permission bits
+}
+
+// Dial connects to a socket of the host. It names one that the container mounts:
+// where that is, only the host knows.
+type Dial struct {
+	ID     string   `json:"id"` // of the container
+	Name   string   `json:"name"`
+	Stream uint32   `json:"stream"` // as Open has numbered it
+	UID    uint32   `json:"uid"`    // of who connects, as the VM knows them
+	GID    uint32   `json:"gid"`
+	Groups []uint32 `json:"groups,omitempty"`
 }
 
 // Created is a process in the VM.

@@ -27,14 +27,42 @@ type Stream struct {
 	err     error  // of the connection
 }
 
+// guests is where the numbers of streams begin that the guest has chosen.
+const guests = 1 << 31
+
 // Stream opens stream number. Both ends open it, and the host chooses numbers:
 // whoever opens it later must do so before the other one sends.
 func (c *Conn) Stream(number uint32) *Stream {
-	s := &Stream{c: c, number: number, window: Window}
-	s.changed.L = &s.mu
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	s.err = c.err
+	return c.open(number)
+}
+
+// Open opens a stream that the guest numbers. The host Accepts it.
+func (c *Conn) Open() (number uint32, s *Stream) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.opened++
+	number = guests | c.opened
+	return number, c.open(number)
+}
+
+// Accept opens a stream that the guest has numbered.
+func (c *Conn) Accept(number uint32) (*Stream, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if number < guests {
+		return nil, fmt.Errorf("stream %d is not of the guest's numbers", number)
+	}
+	if c.streams[number] != nil {
+		return nil, fmt.Errorf("stream %d is open already", number)
+	}
+	return c.open(number), nil
+}
+
+func (c *Conn) open(number uint32) *Stream {
+	s := &Stream{c: c, number: number, window: Window, err: c.err}
+	s.changed.L = &s.mu
 	c.streams[number] = s
 	return s
 }
@@ -161,6 +189,16 @@ func (s *Stream) reserve(most int) (int, error) {
 			s.window -= n
 			return n, nil
 		}
+		s.changed.Wait()
+	}
+}
+
+// Unwanted returns when nothing more can be written, because the peer wants no
+// more or for another reason.
+func (s *Stream) Unwanted() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for !s.stopped && !s.ended && s.err == nil {
 		s.changed.Wait()
 	}
 }

@@ -15,9 +15,9 @@ import (
 
 // column is one runtime's part of the table.
 type column struct {
-	subject subject
-	results map[string]result
-	took    time.Duration
+	Subject subject
+	Results map[string]result
+	Took    time.Duration
 }
 
 // gate is the test that must be clean before any other's word is worth
@@ -28,44 +28,44 @@ const gate = "default"
 // prolong the whole.
 var slow = []string{"delete", "kill", "pidfile", "linux_cgroups_cpus", "linux_cgroups_network", "hooks"}
 
-func runColumn(s subject, st suite, tests []string, want expectations, m machine, o options) (column, error) {
+func (w work) runColumn(s subject, tests []string, want expectations, m machine) (column, error) {
 	began := time.Now()
-	first, _, diagnostics, err := runConfined(s, st, m, gate, o.timeout)
+	first, _, diagnostics, err := runConfined(s, w.Suite, m, gate, w.Timeout)
 	if err != nil {
 		return column{}, err
 	}
 	if bytes.Contains(diagnostics, []byte("unknown version")) {
-		s.lowered = true
-		if first, _, diagnostics, err = runConfined(s, st, m, gate, o.timeout); err != nil {
+		s.Lowered = true
+		if first, _, diagnostics, err = runConfined(s, w.Suite, m, gate, w.Timeout); err != nil {
 			return column{}, err
 		}
 	}
 	if !first.clean(false) {
 		return column{}, fmt.Errorf("%s: the suite's %q test is not clean (%d ok, %d not ok, exit %d), so no other test means anything:\n%s",
-			s.name, gate, first.ok, first.notOK, first.exit, diagnostics)
+			s.Name, gate, first.OK, first.NotOK, first.Exit, diagnostics)
 	}
-	c := column{subject: s, results: map[string]result{}}
+	c := column{Subject: s, Results: map[string]result{}}
 
 	queue := make(chan string)
 	var lock sync.Mutex
 	var errs []error
 	var workers sync.WaitGroup
-	for range max(o.jobs, 1) {
+	for range max(w.Jobs, 1) {
 		workers.Go(func() {
 			for test := range queue {
-				r := result{test: test}
+				r := result{Test: test}
 				var tap, diagnostics []byte
 				var err error
 				if limit := want.needless(test, m); limit != "" {
-					r.skipped = limit
+					r.Skipped = limit
 				} else {
-					r, tap, diagnostics, err = runConfined(s, st, m, test, o.timeout)
+					r, tap, diagnostics, err = runConfined(s, w.Suite, m, test, w.Timeout)
 				}
-				if err == nil && o.out != "" {
-					err = keep(filepath.Join(o.out, s.name), test, tap, diagnostics)
+				if err == nil && w.Out != "" {
+					err = keep(filepath.Join(w.Out, s.Name), test, tap, diagnostics)
 				}
 				lock.Lock()
-				c.results[test] = r
+				c.Results[test] = r
 				errs = append(errs, err)
 				lock.Unlock()
 			}
@@ -76,26 +76,26 @@ func runColumn(s subject, st suite, tests []string, want expectations, m machine
 	}
 	close(queue)
 	workers.Wait()
-	if s.name == "wrun" {
-		errs = append(errs, retry(&c, st, want, m, o))
+	if s.Name == "wrun" {
+		errs = append(errs, w.retry(&c, want, m))
 	}
-	c.took = time.Since(began)
+	c.Took = time.Since(began)
 	return c, errors.Join(errs...)
 }
 
 // retry runs the tests with a known race again, alone, where they differ from
 // the list; the table says so.
-func retry(c *column, st suite, want expectations, m machine, o options) error {
+func (w work) retry(c *column, want expectations, m machine) error {
 	const tries = 3
-	for _, test := range names(c.results) {
+	for _, test := range names(c.Results) {
 		e := want.Tests[test]
-		for n := 2; n <= tries && e.Race != "" && e.differs(c.results[test], m) != ""; n++ {
-			r, _, _, err := runConfined(c.subject, st, m, test, o.timeout)
+		for n := 2; n <= tries && e.Race != "" && e.differs(c.Results[test], m) != ""; n++ {
+			r, _, _, err := runConfined(c.Subject, w.Suite, m, test, w.Timeout)
 			if err != nil {
 				return err
 			}
-			r.tries = n
-			c.results[test] = r
+			r.Tries = n
+			c.Results[test] = r
 		}
 	}
 	return nil

@@ -49,7 +49,7 @@ var confinements atomic.Int64
 // there, also if this one is killed. The network stays the machine's: the suite
 // looks for an interface besides lo.
 func runConfined(s subject, st suite, m machine, test string, timeout time.Duration) (r result, tap, diagnostics []byte, err error) {
-	r = result{test: test}
+	r = result{Test: test}
 	private, err := os.MkdirTemp("", "wrun-oci-")
 	if err != nil {
 		return r, nil, nil, err
@@ -57,7 +57,7 @@ func runConfined(s subject, st suite, m machine, test string, timeout time.Durat
 	defer os.Remove(private)
 
 	shown := m.hierarchies
-	if s.plainV1 {
+	if s.PlainV1 {
 		shown = m.plainV1()
 	}
 	t, err := cgroups.Make(m.hierarchies, fmt.Sprintf("%s%d-%d", cgroups.Prefix, os.Getpid(), confinements.Add(1)))
@@ -70,7 +70,7 @@ func runConfined(s subject, st suite, m machine, test string, timeout time.Durat
 		}
 	}()
 	order, err := json.Marshal(confinement{
-		Program: filepath.Join(st.dir, test), Dir: st.dir, Private: private, Cgroups: shown, Timeout: timeout,
+		Program: filepath.Join(st.Dir, test), Dir: st.Dir, Private: private, Cgroups: shown, Timeout: timeout,
 		Wrapper: s.wrapper(filepath.Join(private, privateRoot)),
 	})
 	if err != nil {
@@ -78,11 +78,11 @@ func runConfined(s subject, st suite, m machine, test string, timeout time.Durat
 	}
 	start := time.Now()
 	answer, tap, diagnostics, err := startConfined(order, t, timeout)
-	r.took = time.Since(start)
+	r.Took = time.Since(start)
 	if err != nil {
-		return r, tap, diagnostics, fmt.Errorf("%s for %s: %w", test, s.name, err)
+		return r, tap, diagnostics, fmt.Errorf("%s for %s: %w", test, s.Name, err)
 	}
-	r.exit, r.timedOut, r.left = answer.Exit, answer.TimedOut, answer.Left
+	r.Exit, r.TimedOut, r.Left = answer.Exit, answer.TimedOut, answer.Left
 	r.count(tap)
 	return r, tap, diagnostics, nil
 }

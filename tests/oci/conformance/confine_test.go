@@ -31,7 +31,7 @@ func confined(t *testing.T, script string, timeout time.Duration) (result, strin
 	if err := os.WriteFile(filepath.Join(dir, "script"), []byte("#!/bin/sh\n"+script), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	r, tap, diagnostics, err := runConfined(subject{name: "echo", path: "/bin/echo"}, suite{dir: dir}, m, "script", timeout)
+	r, tap, diagnostics, err := runConfined(subject{Name: "echo", Path: "/bin/echo"}, suite{Dir: dir}, m, "script", timeout)
 	if err != nil {
 		t.Fatalf("%v\n%s", err, diagnostics)
 	}
@@ -43,15 +43,15 @@ func confined(t *testing.T, script string, timeout time.Duration) (result, strin
 
 func TestConfinementCallsTheRuntimeThroughItsWrapper(t *testing.T) {
 	r, tap := confined(t, `echo "ok 1 - $($RUNTIME state id)"; exit 3`, time.Minute)
-	if r.ok != 1 || r.exit != 3 || !strings.Contains(tap, "--root /") || !strings.Contains(tap, "state id\n") {
+	if r.OK != 1 || r.Exit != 3 || !strings.Contains(tap, "--root /") || !strings.Contains(tap, "state id\n") {
 		t.Errorf("%+v, output %q", r, tap)
 	}
 }
 
 func TestConfinementNamesAndEndsLeftProcesses(t *testing.T) {
 	r, _ := confined(t, "sleep 987 </dev/null >/dev/null 2>&1 &\nuntil grep -q sleep /proc/$!/comm; do :; done\n", time.Minute)
-	if len(r.left) != 1 || r.left[0] != "sleep 987" {
-		t.Errorf("left %q, want the sleep", r.left)
+	if len(r.Left) != 1 || r.Left[0] != "sleep 987" {
+		t.Errorf("left %q, want the sleep", r.Left)
 	}
 	entries, err := filepath.Glob("/proc/[0-9]*/cmdline")
 	if err != nil {
@@ -86,7 +86,7 @@ echo $! >/sys/fs/cgroup/freezer/cold/cgroup.procs
 echo FROZEN >/sys/fs/cgroup/freezer/cold/freezer.state
 cat /sys/fs/cgroup/freezer/cold/freezer.state
 `, time.Minute)
-	if !strings.Contains(tap, "FR") || len(r.left) != 1 {
+	if !strings.Contains(tap, "FR") || len(r.Left) != 1 {
 		t.Errorf("%+v, state %q", r, tap)
 	}
 }
@@ -94,7 +94,7 @@ cat /sys/fs/cgroup/freezer/cold/freezer.state
 func TestConfinementKeepsTheTimeLimit(t *testing.T) {
 	start := time.Now()
 	r, _ := confined(t, "sleep 985\n", 300*time.Millisecond)
-	if !r.timedOut || time.Since(start) > 10*time.Second {
+	if !r.TimedOut || time.Since(start) > 10*time.Second {
 		t.Errorf("%+v after %v", r, time.Since(start))
 	}
 }

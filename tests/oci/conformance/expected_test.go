@@ -15,9 +15,9 @@ func TestCompare(t *testing.T) {
 		"r": {OK: 0, NotOK: 1, Kind: "suite bug", Cause: "c", Race: "r"},
 	}}
 	asListed := func() map[string]result {
-		return map[string]result{"a": {ok: 3}, "b": {ok: 2, notOK: 1}, "c": {ok: 1, notOK: 1}, "r": {notOK: 1}}
+		return map[string]result{"a": {OK: 3}, "b": {OK: 2, NotOK: 1}, "c": {OK: 1, NotOK: 1}, "r": {NotOK: 1}}
 	}
-	limited := machine{limits: map[string]bool{"no tape drive": true}}
+	limited := machine{Limits: map[string]bool{"no tape drive": true}}
 	tests := []struct {
 		name    string
 		machine machine
@@ -25,18 +25,18 @@ func TestCompare(t *testing.T) {
 		say     string // empty: no difference
 	}{
 		{"as listed", limited, func(map[string]result) {}, ""},
-		{"clean test fails", limited, func(r map[string]result) { r["a"] = result{ok: 2, notOK: 1} }, "a: not clean"},
-		{"clean test asserts less", limited, func(r map[string]result) { r["a"] = result{ok: 2} }, "a: clean with 2 ok"},
-		{"clean test leaves a process", limited, func(r map[string]result) { r["a"] = result{ok: 3, left: []string{"sleep"}} }, "left processes"},
-		{"listed test becomes clean", limited, func(r map[string]result) { r["b"] = result{ok: 3} }, "better than listed"},
-		{"listed test gets worse", limited, func(r map[string]result) { r["b"] = result{ok: 1, notOK: 2} }, "listed with 2 ok"},
-		{"listed test aborts", limited, func(r map[string]result) { r["b"] = result{ok: 2, notOK: 1, exit: 1} }, "listed with 2 ok"},
+		{"clean test fails", limited, func(r map[string]result) { r["a"] = result{OK: 2, NotOK: 1} }, "a: not clean"},
+		{"clean test asserts less", limited, func(r map[string]result) { r["a"] = result{OK: 2} }, "a: clean with 2 ok"},
+		{"clean test leaves a process", limited, func(r map[string]result) { r["a"] = result{OK: 3, Left: []string{"sleep"}} }, "left processes"},
+		{"listed test becomes clean", limited, func(r map[string]result) { r["b"] = result{OK: 3} }, "better than listed"},
+		{"listed test gets worse", limited, func(r map[string]result) { r["b"] = result{OK: 1, NotOK: 2} }, "listed with 2 ok"},
+		{"listed test aborts", limited, func(r map[string]result) { r["b"] = result{OK: 2, NotOK: 1, Exit: 1} }, "listed with 2 ok"},
 		{"machine without the limit", machine{}, func(map[string]result) {}, "c: not clean"},
-		{"machine without the limit, clean", machine{}, func(r map[string]result) { r["c"] = result{ok: 9} }, ""},
-		{"race won", limited, func(r map[string]result) { r["r"] = result{ok: 1} }, ""},
-		{"race lost otherwise", limited, func(r map[string]result) { r["r"] = result{notOK: 2} }, "r: 0/2, listed"},
+		{"machine without the limit, clean", machine{}, func(r map[string]result) { r["c"] = result{OK: 9} }, ""},
+		{"race won", limited, func(r map[string]result) { r["r"] = result{OK: 1} }, ""},
+		{"race lost otherwise", limited, func(r map[string]result) { r["r"] = result{NotOK: 2} }, "r: 0/2, listed"},
 		{"test missing", limited, func(r map[string]result) { delete(r, "a") }, "no such test"},
-		{"test new", limited, func(r map[string]result) { r["d"] = result{ok: 1} }, "d: the suite's test is not listed"},
+		{"test new", limited, func(r map[string]result) { r["d"] = result{OK: 1} }, "d: the suite's test is not listed"},
 		{"too few clean", limited, func(r map[string]result) { r["a"] = result{} }, "less than 1"},
 	}
 	for _, test := range tests {

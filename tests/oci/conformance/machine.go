@@ -17,14 +17,28 @@ import (
 // machine is what of this machine decides which tests can pass.
 type machine struct {
 	hierarchies []cgroups.Hierarchy
-	limits      map[string]bool // by the names that expected.json uses
+	Kernel      string
+	Limits      map[string]bool // by the names that expected.json uses
+}
+
+// noV1 is the limit of a machine with cgroup v2 alone.
+const noV1 = "no cgroup v1"
+
+func (m machine) cgroups() string {
+	if m.Limits[noV1] {
+		return "cgroup v2 alone"
+	}
+	return "cgroup v1"
 }
 
 // readMachine looks instead of guessing: each limit that excuses a test in
 // expected.json is probed, so on a machine without it the test must pass.
 func readMachine() (machine, error) {
-	m := machine{}
-	var err error
+	release, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return machine{}, err
+	}
+	m := machine{Kernel: strings.TrimSpace(string(release))}
 	if m.hierarchies, err = cgroups.Read(); err != nil {
 		return m, err
 	}
@@ -43,13 +57,15 @@ func readMachine() (machine, error) {
 	if err != nil {
 		return m, err
 	}
-	m.limits = map[string]bool{
+	m.Limits = map[string]bool{
 		"no CAP_SYS_RESOURCE":    !sysResource,
-		"no cgroup v1":           !m.controller("pids"),
+		noV1:                     !m.controller("pids"),
 		"no v1 hugetlb":          !m.controller("hugetlb"),
 		"no v1 net_cls":          !m.controller("net_cls"),
 		"no kernel memory limit": !memory,
 		"no blkio leaf weight":   !leaf,
+
+		"AppArmor without the profile": !confinable("acme_secure_profile"),
 	}
 	return m, nil
 }
@@ -94,6 +110,14 @@ func (m machine) keeps(controller, file, value string) (bool, error) {
 		return refused == nil && err == nil && strings.TrimSpace(string(kept)) == value, t.Remove()
 	}
 	return false, nil
+}
+
+// confinable answers whether a process may ask for an AppArmor profile: where
+// there is no AppArmor, nothing comes of it.
+func confinable(profile string) bool {
+	enabled, _ := os.ReadFile("/sys/module/apparmor/parameters/enabled")
+	loaded, _ := os.ReadFile("/sys/kernel/security/apparmor/profiles")
+	return !bytes.HasPrefix(enabled, []byte("Y")) || bytes.Contains(loaded, []byte(profile+" ("))
 }
 
 // capable answers whether the bounding set has a capability.

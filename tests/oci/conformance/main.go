@@ -11,6 +11,7 @@
 //	go run ./conformance                      wrun, runc and crun
 //	go run ./conformance -runtimes wrun       wrun only
 //	go run ./conformance -sanity              wrun, and a few tests of runc that must come out as known
+//	go run ./conformance -unified             on a machine with cgroup v2 alone, which tests/unified boots
 //
 // WRUN=, RUNC= and CRUN= name other builds.
 package main
@@ -20,8 +21,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"regexp"
-	"strings"
 	"time"
 )
 
@@ -34,11 +33,15 @@ type options struct {
 	expected string
 	record   string
 	sanity   bool
+	unified  bool
 }
 
 func main() {
 	if len(os.Args) == 2 && os.Args[1] == confinedCommand {
 		os.Exit(confinedMain())
+	}
+	if len(os.Args) == 3 && os.Args[1] == measureCommand {
+		os.Exit(measureMain(os.Args[2]))
 	}
 	var o options
 	flag.StringVar(&o.runtimes, "runtimes", "wrun,runc,crun", "comma separated `names`, run one after the other")
@@ -49,6 +52,7 @@ func main() {
 	flag.StringVar(&o.expected, "expected", "", "expectations (default: conformance/expected.json)")
 	flag.StringVar(&o.record, "record", "", "write the table, the causes and the tests that prove nothing to this `file`")
 	flag.BoolVar(&o.sanity, "sanity", false, "run wrun, and those tests of runc whose verdict is known")
+	flag.BoolVar(&o.unified, "unified", false, "run on a machine with cgroup v2 alone, instead of this one")
 	flag.Parse()
 	if err := conform(o); err != nil {
 		fmt.Fprintln(os.Stderr, "conformance:", err)
@@ -60,71 +64,54 @@ func conform(o options) error {
 	if os.Getuid() != 0 {
 		return errors.New("mounts, namespaces and cgroups are made for each test: run as root")
 	}
-	suite, err := buildSuite()
+	w, err := prepare(o)
 	if err != nil {
 		return err
 	}
-	if o.expected == "" {
-		o.expected = suite.expected
-	}
-	want, err := readExpectations(o.expected)
+	want, err := readExpectations(w.Expected)
 	if err != nil {
 		return err
 	}
-	machine, err := readMachine()
-	if err != nil {
-		return err
-	}
-	selected, err := regexp.Compile(o.run)
-	if err != nil {
-		return err
-	}
-	if o.sanity {
-		o.runtimes = "wrun,runc"
-	}
-	var columns []column
-	for _, name := range strings.Split(o.runtimes, ",") {
-		s, err := findSubject(name, suite)
+	if o.unified {
+		there, err := w.measureUnified()
 		if err != nil {
 			return err
 		}
-		var tests []string
-		for _, t := range suite.tests {
-			if selected.MatchString(t) && (!o.sanity || name == "wrun" || want.sanity(t)) {
-				tests = append(tests, t)
-			}
-		}
-		c, err := runColumn(s, suite, tests, want, machine, o)
-		if err != nil {
-			return err
-		}
-		columns = append(columns, c)
+		return there.judge(want, w)
 	}
-	if err := machine.leftBehind(); err != nil {
+	here, err := w.measure()
+	if err != nil {
 		return err
 	}
-	printTable(os.Stdout, columns, suite.tests, want)
-	if o.record != "" {
-		if err := writeRecord(o.record, columns, suite, want); err != nil {
-			return err
-		}
+	if o.record == "" {
+		return here.judge(want, w)
 	}
-	return judge(columns, want, machine, o)
+	there, err := w.measureUnified()
+	if err != nil {
+		return err
+	}
+	if err := writeRecord(o.record, here, there, w.Suite, want); err != nil {
+		return err
+	}
+	return errors.Join(here.judge(want, w), there.judge(want, w))
 }
 
-// judge prints what differs from expected.json and answers whether anything does.
-func judge(columns []column, want expectations, m machine, o options) error {
+// judge prints the table and what differs from expected.json, and answers
+// whether anything does.
+func (got measurement) judge(want expectations, w work) error {
+	fmt.Printf("Linux %s, %s\n", got.Machine.Kernel, got.Machine.cgroups())
+	printTable(os.Stdout, got.Columns, w.Suite.Tests, want)
 	var differences []string
-	for _, c := range columns {
+	for _, c := range got.Columns {
 		switch {
-		case o.run != "":
-			fmt.Printf("%s: a selection of tests ran, nothing compared\n", c.subject.name)
-		case c.subject.name == "wrun":
-			differences = append(differences, want.compare(c.results, m)...)
-		case o.sanity:
-			differences = append(differences, want.comparePeer(c.subject, c.results)...)
+		case w.Run != "":
+			fmt.Printf("%s: a selection of tests ran, nothing compared\n", c.Subject.Name)
+		case c.Subject.Name == "wrun":
+			differences = append(differences, want.compare(c.Results, got.Machine)...)
+		case w.Sanity:
+			differences = append(differences, want.comparePeer(c.Subject, c.Results, got.Machine)...)
 		default:
-			for _, d := range want.comparePeer(c.subject, c.results) {
+			for _, d := range want.comparePeer(c.Subject, c.Results, got.Machine) {
 				fmt.Println("note:", d)
 			}
 		}
@@ -133,7 +120,7 @@ func judge(columns []column, want expectations, m machine, o options) error {
 		fmt.Println("DIFFERS:", d)
 	}
 	if len(differences) > 0 {
-		return fmt.Errorf("%d differences from %s", len(differences), o.expected)
+		return fmt.Errorf("%d differences from %s", len(differences), w.Expected)
 	}
 	return nil
 }

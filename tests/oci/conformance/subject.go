@@ -12,43 +12,43 @@ import (
 
 // subject is a runtime under test and what it needs to run at all.
 type subject struct {
-	name, path, version string
+	Name, Path, Version string
 
-	// plainV1: crun refuses a hybrid cgroup layout whose v2 side has
+	// PlainV1: crun refuses a hybrid cgroup layout whose v2 side has
 	// controllers, so it sees none.
-	plainV1 bool
-	// lowered: crun 1.8.1 knows no ociVersion above 1.0; the wrapper rewrites
+	PlainV1 bool
+	// Lowered: crun 1.8.1 knows no ociVersion above 1.0; the wrapper rewrites
 	// the bundle's. Set when the first test says "unknown version".
-	lowered bool
+	Lowered bool
 }
 
 // findSubject answers the runtime that the environment variable of its name
 // (WRUN, RUNC, CRUN) names, else wrun as built from this repository or the
 // peer that PATH holds.
 func findSubject(name string, s suite) (subject, error) {
-	sub := subject{name: name, plainV1: name == "crun"}
+	sub := subject{Name: name, PlainV1: name == "crun"}
 	variable := strings.ToUpper(name)
 	var err error
 	switch given := os.Getenv(variable); {
 	case given != "":
-		sub.path, err = exec.LookPath(given)
+		sub.Path, err = exec.LookPath(given)
 	case name == "wrun":
-		sub.path = filepath.Join(s.module, "bin", "wrun")
-		err = build(filepath.Join(s.module, "..", ".."), sub.path, ".")
+		sub.Path = filepath.Join(s.Module, "bin", "wrun")
+		err = build(filepath.Join(s.Module, "..", ".."), sub.Path, ".")
 	default:
-		sub.path, err = exec.LookPath(name)
+		sub.Path, err = exec.LookPath(name)
 	}
 	if err == nil {
-		sub.path, err = filepath.Abs(sub.path)
+		sub.Path, err = filepath.Abs(sub.Path)
 	}
 	if err != nil {
 		return subject{}, fmt.Errorf("find %s (%s= names another build; tests/setup.sh installs the peers): %w", name, variable, err)
 	}
-	lines, err := output("", sub.path, "--version")
+	lines, err := output("", sub.Path, "--version")
 	if err != nil {
 		return subject{}, err
 	}
-	sub.version, _, _ = strings.Cut(lines, "\n")
+	sub.Version, _, _ = strings.Cut(lines, "\n")
 	return sub, nil
 }
 
@@ -57,7 +57,7 @@ func findSubject(name string, s suite) (subject, error) {
 func (s subject) wrapper(root string) string {
 	var b strings.Builder
 	b.WriteString("#!/bin/sh\n")
-	if s.lowered {
+	if s.Lowered {
 		b.WriteString(`if [ "$1" = create ]; then
 	bundle=.
 	for word; do
@@ -69,6 +69,6 @@ func (s subject) wrapper(root string) string {
 fi
 `)
 	}
-	fmt.Fprintf(&b, "exec %s --root %s \"$@\"\n", s.path, root)
+	fmt.Fprintf(&b, "exec %s --root %s \"$@\"\n", s.Path, root)
 	return b.String()
 }

@@ -16,11 +16,11 @@ const suiteModule = "github.com/opencontainers/runtime-tools"
 
 // suite is the built validation suite: what ran is what go.mod pins.
 type suite struct {
-	dir      string   // holds the programs, runtimetest and the rootfs archive: a test's working directory
-	tests    []string // names, sorted, without runtimetest
-	version  string   // of the module
-	module   string   // folder of this Go module
-	expected string   // checked-in expectations
+	Dir      string   // holds the programs, runtimetest and the rootfs archive: a test's working directory
+	Tests    []string // names, sorted, without runtimetest
+	Version  string   // of the module
+	Module   string   // folder of this Go module
+	Expected string   // checked-in expectations
 }
 
 // buildSuite builds every tool that go.mod names. Go leaves programs that are
@@ -30,43 +30,43 @@ func buildSuite() (suite, error) {
 	if err != nil {
 		return suite{}, err
 	}
-	s := suite{module: filepath.Dir(gomod)}
-	if filepath.Base(s.module) != "oci" {
-		return suite{}, fmt.Errorf("run inside tests/oci, not %s", s.module)
+	s := suite{Module: filepath.Dir(gomod)}
+	if filepath.Base(s.Module) != "oci" {
+		return suite{}, fmt.Errorf("run inside tests/oci, not %s", s.Module)
 	}
-	s.expected = filepath.Join(s.module, "conformance", "expected.json")
-	s.dir = filepath.Join(s.module, "bin", "suite")
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
+	s.Expected = filepath.Join(s.Module, "conformance", "expected.json")
+	s.Dir = filepath.Join(s.Module, "bin", "suite")
+	if err := os.MkdirAll(s.Dir, 0o755); err != nil {
 		return suite{}, err
 	}
 	// runtimetest runs inside a busybox rootfs: without cgo it is static.
-	if err := build(s.module, s.dir+"/", "tool"); err != nil {
+	if err := build(s.Module, s.Dir+"/", "tool"); err != nil {
 		return suite{}, err
 	}
-	where, err := output(s.module, "go", "list", "-m", "-f", "{{.Dir}} {{.Version}}", suiteModule)
+	where, err := output(s.Module, "go", "list", "-m", "-f", "{{.Dir}} {{.Version}}", suiteModule)
 	if err != nil {
 		return suite{}, err
 	}
 	dir, version, _ := strings.Cut(where, " ")
-	s.version = version
+	s.Version = version
 	archive := "rootfs-" + runtime.GOARCH + ".tar.gz"
 	data, err := os.ReadFile(filepath.Join(dir, archive))
 	if err != nil {
 		return suite{}, fmt.Errorf("the suite brings no root file system for this machine: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(s.dir, archive), data, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Dir, archive), data, 0o644); err != nil {
 		return suite{}, err
 	}
-	tools, err := output(s.module, "go", "list", "tool")
+	tools, err := output(s.Module, "go", "list", "tool")
 	if err != nil {
 		return suite{}, err
 	}
 	for _, pkg := range strings.Fields(tools) {
 		if name, ok := strings.CutPrefix(pkg, suiteModule+"/validation/"); ok {
-			s.tests = append(s.tests, name)
+			s.Tests = append(s.Tests, name)
 		}
 	}
-	sort.Strings(s.tests)
+	sort.Strings(s.Tests)
 	return s, nil
 }
 

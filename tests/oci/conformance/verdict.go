@@ -9,16 +9,16 @@ import (
 
 // result is what one test showed for one runtime.
 type result struct {
-	test     string
-	ok       int  // "ok" lines, skipped assertions included
-	notOK    int  // "not ok" lines
-	exit     int  // of the test program; -1: ended by a signal
-	errored  bool // a YAML diagnostic "error": the only sign of failure in tests without assertions
-	timedOut bool
-	skipped  string   // why the test was not run
-	left     []string // processes alive after the test program ended
-	tries    int      // more than 1: a race of the suite's, run again alone
-	took     time.Duration
+	Test     string
+	OK       int  // "ok" lines, skipped assertions included
+	NotOK    int  // "not ok" lines
+	Exit     int  // of the test program; -1: ended by a signal
+	Errored  bool // a YAML diagnostic "error": the only sign of failure in tests without assertions
+	TimedOut bool
+	Skipped  string   // why the test was not run
+	Left     []string // processes alive after the test program ended
+	Tries    int      // more than 1: a race of the suite's, run again alone
+	Took     time.Duration
 }
 
 // count reads a test program's TAP. Its exit code alone is no verdict: most
@@ -27,11 +27,11 @@ func (r *result) count(tap []byte) {
 	for line := range bytes.Lines(tap) {
 		switch {
 		case bytes.HasPrefix(line, []byte("ok ")):
-			r.ok++
+			r.OK++
 		case bytes.HasPrefix(line, []byte("not ok ")):
-			r.notOK++
+			r.NotOK++
 		case bytes.HasPrefix(bytes.TrimSpace(line), []byte(`"error":`)):
-			r.errored = true
+			r.Errored = true
 		}
 	}
 }
@@ -41,10 +41,10 @@ func (r *result) count(tap []byte) {
 // a single "ok" has tested nothing.
 func (r result) clean(silent bool) bool {
 	switch {
-	case r.skipped != "" || r.timedOut || r.exit != 0 || r.notOK > 0:
+	case r.Skipped != "" || r.TimedOut || r.Exit != 0 || r.NotOK > 0:
 		return false
 	case silent:
-		return !r.errored
+		return !r.Errored
 	}
-	return r.ok > 0
+	return r.OK > 0
 }

@@ -26,17 +26,17 @@ func TestVerdict(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			r := result{exit: test.exit}
+			r := result{Exit: test.exit}
 			r.count([]byte(test.tap))
-			if r.ok != test.ok || r.notOK != test.notOK || r.clean(test.silent) != test.clean {
-				t.Errorf("%d ok, %d not ok, clean %t; want %d, %d, %t", r.ok, r.notOK, r.clean(test.silent), test.ok, test.notOK, test.clean)
+			if r.OK != test.ok || r.NotOK != test.notOK || r.clean(test.silent) != test.clean {
+				t.Errorf("%d ok, %d not ok, clean %t; want %d, %d, %t", r.OK, r.NotOK, r.clean(test.silent), test.ok, test.notOK, test.clean)
 			}
 		})
 	}
 }
 
 func TestTimedOutIsNotClean(t *testing.T) {
-	if (result{ok: 3, timedOut: true}).clean(false) {
+	if (result{OK: 3, TimedOut: true}).clean(false) {
 		t.Error("a test that ran into its time limit counts as clean")
 	}
 }

@@ -32,6 +32,7 @@ type options struct {
 	pkg     string
 	kernel  string
 	modules string
+	add     string
 }
 
 func main() {
@@ -42,6 +43,7 @@ func main() {
 	flag.StringVar(&o.pkg, "package", "linux-image-cloud-amd64", "the Debian `package` of the kernel, or one that depends on it")
 	flag.StringVar(&o.kernel, "kernel", "", "a kernel `file` (bzImage or vmlinux) to use instead of a package's")
 	flag.StringVar(&o.modules, "modules", "", "with -kernel: its modules, the `directory` lib/modules/RELEASE; without, the kernel must have all it needs built in")
+	flag.StringVar(&o.add, "add", "", "more `modules` to load, comma separated: for an init of one's own")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -62,6 +64,9 @@ func run(ctx context.Context, o options, args []string) error {
 		return errors.New("-modules needs -kernel, the kernel that they are for")
 	}
 	in := image.Input{Wanted: image.Wanted(), Optional: image.Optional()}
+	if o.add != "" {
+		in.Wanted = append(in.Wanted, strings.Split(o.add, ",")...)
+	}
 	var err error
 	if in.Init, err = os.ReadFile(o.init); err != nil {
 		return fmt.Errorf("reading the agent, which becomes /init (make uvm builds it, or name it with -init): %w", err)
