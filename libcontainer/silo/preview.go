@@ -1,9 +1,11 @@
 package silo
 
 import (
+	"cmp"
 	"strconv"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/silo/seccomp"
 )
 
@@ -28,7 +30,27 @@ func Preview(c *libcontainer.Config, goarch string) (string, error) {
 		return "", err
 	}
 	plan.Warnings = append(warnings, plan.Warnings...)
-	return "plan       " + strconv.Itoa(len(plan.Steps)) + " system calls on a machine with cgroup v2 and all capabilities\n" + plan.String(), nil
+	scope, err := previewScope(c)
+	if err != nil {
+		return "", err
+	}
+	return scope + "plan       " + strconv.Itoa(len(plan.Steps)) + " system calls on a machine with cgroup v2 and all capabilities\n" + plan.String(), nil
+}
+
+// previewScope is what systemd would be asked for.
+func previewScope(c *libcontainer.Config) (string, error) {
+	if !c.SystemdCgroup {
+		return "", nil
+	}
+	path := ""
+	if c.Spec.Linux != nil {
+		path = c.Spec.Linux.CgroupsPath
+	}
+	slice, unit, err := cgroup.ScopeName(path, c.ID)
+	if err != nil {
+		return "", err
+	}
+	return "scope      " + unit + " in " + cmp.Or(slice, "system.slice, of an ordinary user's systemd in user.slice") + "\n", nil
 }
 
 func hasCreateHooks(c *libcontainer.Config) bool {
