@@ -3,6 +3,7 @@ package cgroup
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,24 +20,26 @@ type Property struct {
 // infinity is what systemd calls no limit.
 const infinity = math.MaxUint64
 
-// sameNumber are the control files whose values systemd has as properties.
+// sameNumber are the control files whose values systemd has as properties, and
+// the least that it takes.
 var sameNumber = [...]struct {
 	v2             bool
 	file, property string
+	least          uint64
 	since          int
 }{
-	{true, "cpu.weight", "CPUWeight", 0},
-	{true, "memory.min", "MemoryMin", 240},
-	{true, "memory.low", "MemoryLow", 0},
-	{true, "memory.high", "MemoryHigh", 0},
-	{true, "memory.max", "MemoryMax", 0},
-	{true, "memory.swap.max", "MemorySwapMax", 0},
-	{true, "io.weight", "IOWeight", 0},
-	{true, "pids.max", "TasksMax", 0},
-	{false, "cpu.shares", "CPUShares", 0},
-	{false, "memory.limit_in_bytes", "MemoryLimit", 0},
-	{false, "blkio.weight", "BlockIOWeight", 0},
-	{false, "pids.max", "TasksMax", 0},
+	{true, "cpu.weight", "CPUWeight", 1, 0},
+	{true, "memory.min", "MemoryMin", 0, 240},
+	{true, "memory.low", "MemoryLow", 0, 0},
+	{true, "memory.high", "MemoryHigh", 1, 0},
+	{true, "memory.max", "MemoryMax", 1, 0},
+	{true, "memory.swap.max", "MemorySwapMax", 0, 0},
+	{true, "io.weight", "IOWeight", 1, 0},
+	{true, "pids.max", "TasksMax", 1, 0},
+	{false, "cpu.shares", "CPUShares", 2, 0},
+	{false, "memory.limit_in_bytes", "MemoryLimit", 1, 0},
+	{false, "blkio.weight", "BlockIOWeight", 10, 0},
+	{false, "pids.max", "TasksMax", 1, 0},
 }
 
 // unitProperties words limits for systemd, which writes its own over the
@@ -56,9 +59,23 @@ func unitProperties(list []setting, effective func() (quota, period string)) ([]
 			if err != nil {
 				continue // a line of io.weight for one device
 			}
-			all = append(all, Property{same.property, n, same.since})
+			all = append(all, Property{same.property, max(n, same.least), same.since})
 		}
 		switch s.file {
+		case "io.bfq.weight":
+			// systemd has one weight for both schedulers' files, and converts it.
+			if n, err := unitNumber(s.value); err == nil {
+				if n > 100 {
+					n = 100 + (n-100)*11
+				}
+				all = append(all, Property{"IOWeight", n, 0})
+			}
+		case "cpu.idle":
+			// A weight of 0 is what systemd calls idle, and the kernel takes none beside it.
+			if s.value == "1" {
+				all = slices.DeleteFunc(all, func(p Property) bool { return p.Name == "CPUWeight" })
+				all = append(all, Property{"CPUWeight", uint64(0), 252})
+			}
 		case "cpu.cfs_quota_us":
 			quota = s.value
 		case "cpu.cfs_period_us":

@@ -37,7 +37,13 @@ func TestUnitProperties(t *testing.T) {
 				BlockIO: &specs.LinuxBlockIO{Weight: &weight},
 			},
 			v1: "CPUShares=1024 MemoryLimit=4096 TasksMax=7 BlockIOWeight=500 CPUQuotaPeriodUSec=50000 CPUQuotaPerSecUSec=250000",
-			v2: "AllowedCPUs=[3 2] AllowedMemoryNodes=[1] CPUWeight=100 MemorySwapMax=4096 MemoryMax=4096 MemoryLow=1024 TasksMax=7 CPUQuotaPeriodUSec=50000 CPUQuotaPerSecUSec=250000",
+			v2: "AllowedCPUs=[3 2] AllowedMemoryNodes=[1] CPUWeight=100 MemorySwapMax=4096 MemoryMax=4096 MemoryLow=1024 TasksMax=7 IOWeight=4500 CPUQuotaPeriodUSec=50000 CPUQuotaPerSecUSec=250000",
+		},
+		{
+			name:    "idle, and the least",
+			r:       specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: size(512), Idle: number(1)}, Unified: map[string]string{"memory.max": "0", "pids.max": "0", "memory.swap.max": "0"}},
+			v2:      "CPUWeight=0 MemoryMax=1 MemorySwapMax=0 TasksMax=1",
+			refused: "unified",
 		},
 		{
 			name: "no limits",
