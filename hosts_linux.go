@@ -37,10 +37,9 @@ func defaultIsolation() string { return "process" }
 
 // defaultRoot is a directory that a boot empties: state is void after one.
 func defaultRoot() string {
-	if os.Geteuid() != 0 {
-		if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
-			return filepath.Join(dir, "wrun")
-		}
+	// Root of a user namespace, as of a rootless engine's, is an ordinary user, too.
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" && !silo.MachineRoot() {
+		return filepath.Join(dir, "wrun")
 	}
 	return "/run/wrun"
 }
@@ -52,7 +51,7 @@ func addHostFeatures(f *features.Features) {
 	f.Linux = &features.Linux{
 		Namespaces:   []string{"cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"},
 		Capabilities: silo.CapabilityNames(),
-		Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &no, Rdma: &yes},
+		Cgroup:       &features.Cgroup{V1: &yes, V2: &yes, Systemd: &yes, SystemdUser: &yes, Rdma: &yes},
 		Seccomp: &features.Seccomp{
 			Enabled: &yes,
 			Actions: []string{"SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",

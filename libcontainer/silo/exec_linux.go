@@ -61,7 +61,7 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	for _, w := range plan.Warnings {
 		e.Warn("%s", w)
 	}
-	if n := e.Spec.OOMScoreAdj; n != nil && !machineRoot() {
+	if n := e.Spec.OOMScoreAdj; n != nil && !MachineRoot() {
 		if err := adjustSelf(*n); err != nil {
 			return nil, err
 		}
@@ -114,9 +114,9 @@ func (b *birth) adjust() error {
 	return adjustSelf(*p.OOMScoreAdj)
 }
 
-// machineRoot tells root from an ordinary user and from the root of a user
+// MachineRoot tells root from an ordinary user and from the root of a user
 // namespace; the initial one has a number of its own (PROC_USER_INIT_INO).
-func machineRoot() bool {
+func MachineRoot() bool {
 	ns, err := os.Readlink("/proc/self/ns/user")
 	return unix.Geteuid() == 0 && err == nil && ns == "user:[4026531837]"
 }
@@ -142,7 +142,7 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 			v.release()
 		}
 	}()
-	in.Facts.Privileged = machineRoot()
+	in.Facts.Privileged = MachineRoot()
 	pidfd, err := s.open()
 	if err != nil {
 		return nil, err

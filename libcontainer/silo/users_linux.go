@@ -56,7 +56,7 @@ func entranceHint(err error, into int) error {
 	if into < 0 || !errors.Is(err, unix.EACCES) {
 		return err
 	}
-	return groupHint(err, machineRoot())
+	return groupHint(err, MachineRoot())
 }
 
 // errNoGroup is the answer to what works by the cgroup.
