@@ -176,7 +176,7 @@ func hold() (*child, error) {
 		return nil, err
 	}
 	p := prelude()
-	p.Visible = true // it has wrun's memory, and so would have the container's child made hidden, too
+	p.Visible = true // to hide it would hide wrun, whose memory it has, and then the container's child
 	c, err := clone(p, unix.CLONE_VM|unix.CLONE_VFORK|unix.CLONE_FILES, files, -1)
 	if err != nil {
 		return nil, err

@@ -55,8 +55,8 @@ func boot(t *testing.T, mode string) *machine {
 	// systemd's own groups are below one that is removed in the end.
 	script, err := filepath.Abs("testdata/boot.sh")
 	container.Must(t, err)
-	cmd := exec.Command("/bin/sh", "-ec", `while [ "$1" != -- ]; do echo $$ >"$1"; shift; done; shift
-exec unshare --mount --pid --fork --kill-child --uts --ipc --cgroup --mount-proc sh "$@"`, "boot")
+	cmd := exec.Command("unshare", "--mount", "--pid", "--fork", "--kill-child", "--uts", "--ipc", "--mount-proc", "sh", "-ec",
+		`while [ "$1" != -- ]; do echo 0 >"$1"; shift; done; shift; exec unshare --cgroup sh "$@"`, "boot")
 	for _, dir := range leftovers.Hierarchies() {
 		group := filepath.Join(parent(t, dir), fmt.Sprintf("wrun-systemd-%d", os.Getpid()))
 		container.Must(t, os.MkdirAll(group, 0o755))
@@ -106,9 +106,18 @@ func (m *machine) program(name string, args ...string) {
 	container.Must(m, os.WriteFile(name, fmt.Appendf(nil, "#!/bin/sh\nexec%s \"$@\"\n", quoted.String()), 0o755))
 }
 
-// beside comes before a program that is to run beside systemd.
+// beside comes before a program that is to run beside systemd. On a machine with
+// v2 alone it runs in a group of systemd's tree: nobody in systemd's cgroup
+// namespace may move who comes from elsewhere (cgroup-v2.rst, "nsdelegate").
 func (m *machine) beside() []string {
-	return append([]string{"nsenter", "--target", strconv.Itoa(m.pid), "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--root", "--wd", "--"}, m.as...)
+	var args []string
+	if native() == "unified" {
+		group := filepath.Join(m.groups[0], "beside")
+		container.Must(m, os.MkdirAll(group, 0o755))
+		args = []string{"sh", "-ec", `echo $$ >"$0"; exec "$@"`, filepath.Join(group, "cgroup.procs")}
+	}
+	args = append(args, "nsenter", "--target", strconv.Itoa(m.pid), "--mount", "--pid", "--cgroup", "--uts", "--ipc", "--root", "--wd", "--")
+	return append(args, m.as...)
 }
 
 // copy puts a program where systemd's root shows it.

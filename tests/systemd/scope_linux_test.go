@@ -194,15 +194,15 @@ func TestUnified(t *testing.T) {
 func (m *machine) unifiedLimits() {
 	m.Helper()
 	files := func() string {
-		return m.read("/"+inside, "memory.max", "memory.high", "memory.swap.max", "pids.max", "cpu.weight", "cpu.max", "cpuset.cpus", "io.weight")
+		return m.read("/"+inside, "memory.max", "memory.high", "memory.swap.max", "pids.max", "cpu.weight", "cpu.max", "cpuset.cpus", "io.bfq.weight")
 	}
-	m.equal("the kernel's limits", files(), "67108864 50331648 0 50 59 25000 50000 0 default 4950")
+	m.equal("the kernel's limits", files(), "67108864 50331648 0 50 59 25000 50000 0 default 500")
 	m.OK(m, "update", "--memory", "33554432", "--pids-limit", "20", "--cpu-quota", "10000", "abc")
 	m.inside("systemctl", "daemon-reload")
-	m.equal("after update and daemon-reload the kernel's limits", files(), "33554432 50331648 0 20 59 10000 50000 0 default 4950")
+	m.equal("after update and daemon-reload the kernel's limits", files(), "33554432 50331648 0 20 59 10000 50000 0 default 500")
 	for name, want := range map[string]string{
 		"MemoryMax": "33554432", "MemoryHigh": "50331648", "MemorySwapMax": "0", "TasksMax": "20", "CPUWeight": "59",
-		"CPUQuotaPerSecUSec": "200ms", "CPUQuotaPeriodUSec": "50ms", "AllowedCPUs": "0", "IOWeight": "4950", "DevicePolicy": "strict",
+		"CPUQuotaPerSecUSec": "200ms", "CPUQuotaPeriodUSec": "50ms", "AllowedCPUs": "0", "IOWeight": "4500", "DevicePolicy": "strict",
 	} {
 		m.equal(name, m.property(scope, name), want)
 	}
@@ -303,4 +303,23 @@ func TestNoSystemd(t *testing.T) {
 	if s := w.State(t, "abc"); s != "" {
 		t.Errorf("it is %s", s)
 	}
+}
+
+// TestElsewhere: wrun in a cgroup namespace of its own does not see where systemd
+// puts things.
+func TestElsewhere(t *testing.T) {
+	m := boot(t, "unified")
+	m.as = []string{"sh", "-ec", `mkdir -p /sys/fs/cgroup/own; echo $$ >/sys/fs/cgroup/own/cgroup.procs
+exec unshare --cgroup --mount sh -ec 'umount /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; exec "$@"' sh "$@"`, "sh"}
+	m.program(m.Binary, filepath.Join(m.dir, "wrun"), "--systemd-cgroup")
+	m.as = nil
+	r := m.Wrun.Run(t, "create", "--bundle", m.bundle(nil), "abc")
+	if r.Code != 1 || !strings.Contains(r.Stderr, "systemd has put "+scope+" elsewhere than at /"+inside) {
+		t.Errorf("exit code %d, %q", r.Code, r.Stderr)
+	}
+	if s := m.State(t, "abc"); s != "" {
+		t.Errorf("it is %s", s)
+	}
+	m.await("the end of the scope", func() bool { return m.property(scope, "LoadState") == "not-found" })
+	m.gone(scope)
 }

@@ -73,11 +73,11 @@ func mapped(edit func(*specs.Spec)) func(*specs.Spec) {
 // inherited is a bundle of a rootless engine: it and wrun are in a user namespace
 // already.
 func inherited(edit func(*specs.Spec)) func(*specs.Spec) {
-	return mapped(func(s *specs.Spec) {
+	return func(s *specs.Spec) {
+		mapped(edit)(s)
 		s.Linux.Namespaces = s.Linux.Namespaces[:len(s.Linux.Namespaces)-1]
 		s.Linux.UIDMappings, s.Linux.GIDMappings = nil, nil
-		edit(s)
-	})
+	}
 }
 
 // controllers says whether the machine's v2 has those that users are given.
@@ -118,6 +118,9 @@ func TestUser(t *testing.T) {
 				u.pause()
 			}
 			u.life(c.bundle)
+			if c.environment[0] == runtimeDir {
+				u.defaultRoot(c.bundle(nil))
+			}
 		})
 	}
 }
@@ -212,6 +215,22 @@ func (m *machine) life(bundle func(func(*specs.Spec)) func(*specs.Spec)) {
 		m.equal("systemd's", fmt.Sprint(m.property(scope, "MemoryMax"), " ", m.property(scope, "TasksMax"), " ", m.property(scope, "CPUQuotaPerSecUSec")), "33554432 20 200ms")
 	}
 	m.OK(m, "delete", "--force", "abc")
+	m.gone(scope)
+}
+
+// defaultRoot holds that the state is in the user's runtime directory, whose root
+// they may be.
+func (m *machine) defaultRoot(edit func(*specs.Spec)) {
+	m.Helper()
+	call := func(args ...string) {
+		m.Helper()
+		if err := exec.Command(m.Binary, args...).Run(); err != nil {
+			m.Errorf("%q: %v", args, err)
+		}
+	}
+	call("create", "--bundle", m.bundle(edit), "default")
+	m.equal("state", m.inside("ls", "/run/user/1000/wrun"), "default")
+	call("delete", "--force", "default")
 	m.gone(scope)
 }
 

@@ -108,7 +108,7 @@ var few = [][]string{
 }
 
 // all is what applies.
-var all = []string{".", "./libcontainer/silo/...", "./tests/silo", "./tests/broken", "./tests/crash"}
+var all = []string{".", "./libcontainer/silo/...", "./tests/silo", "./tests/broken", "./tests/crash", "./tests/systemd"}
 
 // test has go test build the programs here and run each in a machine of its own.
 func test(ctx context.Context, module string, runs [][]string) (code int, err error) {

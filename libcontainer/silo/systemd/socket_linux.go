@@ -16,7 +16,7 @@ import (
 // after BEGIN, as godbus does, may wait in vain for the answer. When it has
 // answered what came together with BEGIN, it has read BEGIN.
 type socket struct {
-	*os.File
+	file *os.File
 	in   *bufio.Reader
 	over bool // the handshake is; messages follow
 }
@@ -27,7 +27,7 @@ func (s *socket) Write(p []byte) (int, error) {
 	switch line := string(p); {
 	case s.over:
 	case line == external:
-		_, err := s.File.WriteString(external + data + begin)
+		_, err := s.file.WriteString(external + data + begin)
 		return len(p), err
 	case line == data:
 		return len(p), nil
@@ -35,7 +35,7 @@ func (s *socket) Write(p []byte) (int, error) {
 		s.over = true
 		return len(p), nil
 	}
-	return s.File.Write(p)
+	return s.file.Write(p)
 }
 
 // The handshake's lines, after the mechanisms were asked for.
@@ -54,6 +54,9 @@ func (s *socket) Read(p []byte) (int, error) {
 	line, err := s.in.ReadSlice('\n')
 	return copy(p, line), err
 }
+
+// Close ends the connection.
+func (s *socket) Close() error { return s.file.Close() }
 
 // dial connects to a D-Bus address of the form unix:path=… or unix:abstract=….
 // Nothing else is taken: who reads an address that somebody else has saved must
@@ -95,5 +98,5 @@ func dial(address string) (*socket, error) {
 		return nil, err
 	}
 	f := os.NewFile(uintptr(fd), name)
-	return &socket{File: f, in: bufio.NewReader(f)}, nil
+	return &socket{file: f, in: bufio.NewReader(f)}, nil
 }
