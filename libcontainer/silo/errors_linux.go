@@ -30,6 +30,8 @@ func describe(step *Step, errno unix.Errno, program, cwd string) error {
 		return executeError(program, errno)
 	case strings.HasPrefix(step.Why, "process.cwd"):
 		return fmt.Errorf(start+"chdir to cwd (%q) set in config.json: %w", cwd, errno)
+	case step.Call == "setns" && errno == unix.ESRCH && step.Args[0] == fileInit:
+		return libcontainer.ErrNotRunning // it is ending
 	case step.Call == "prlimit64":
 		return fmt.Errorf(start+"error setting rlimits: %s: %w", step.Why, errno)
 	}

@@ -3,10 +3,12 @@ package silo
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"strconv"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
@@ -69,12 +71,12 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	}
 	child, err := v.launch(plan)
 	if err != nil {
-		return nil, err
+		return nil, v.ended(ctx, err)
 	}
 	v.state = e.State
 	if err := v.accompany(ctx, child, e.Spec, io); err != nil {
 		child.kill()
-		return nil, err
+		return nil, v.ended(ctx, err)
 	}
 	child.close()
 	if err := pidfd.Send(io.PidfdSocket, child.pidfd); err != nil {
@@ -119,6 +121,16 @@ func (b *birth) adjust() error {
 func MachineRoot() bool {
 	ns, err := os.Readlink("/proc/self/ns/user")
 	return unix.Geteuid() == 0 && err == nil && ns == "user:[4026531837]"
+}
+
+// ended says it plainly where a visit failed because the container came to its
+// end: pid_namespaces(7), fork(2) then fails with ENOMEM, and everything in the
+// namespace is killed.
+func (v *visit) ended(ctx context.Context, err error) error {
+	if (errors.Is(err, unix.ENOMEM) || errors.Is(err, errDied)) && await(ctx, v.files[fileInit], time.Second) == nil {
+		return libcontainer.ErrNotRunning
+	}
+	return err
 }
 
 // visit is one process on its way into a living container.
@@ -172,6 +184,9 @@ func (s *system) visit(in *Input, io libcontainer.Stdio, sub map[string]string) 
 // root opens the container's root directory.
 func (s *system) root() (int, error) {
 	fd, err := unix.Open("/proc/"+strconv.Itoa(s.h.Pid)+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT || err == unix.ESRCH {
+		return -1, libcontainer.ErrNotRunning // it is ending
+	}
 	if err != nil {
 		return -1, fmt.Errorf("open the container's root: %w", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer"
 )
 
 // memory is what parent and child have in common while the child borrows the
@@ -188,7 +190,10 @@ func (c *child) born() error {
 
 // unborn says what came of a clone that came to nothing.
 func (c *child) unborn(errno unix.Errno) error {
-	if c.plan.Pids != "" {
+	switch {
+	case c.plan.Pids != "" && errno == unix.ESRCH:
+		return libcontainer.ErrNotRunning // it is ending
+	case c.plan.Pids != "":
 		return fmt.Errorf("clone a process into the container's pid namespace: %w", errno)
 	}
 	return fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(c.memory.args.flags), errno)

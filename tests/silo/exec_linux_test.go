@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -120,6 +121,27 @@ func TestExecInUserNamespace(t *testing.T) {
 		r.equal(k.file+" namespace", r.ok("exec", r.id, "readlink", "/proc/self/ns/"+k.file), nsInode(pid, k.file))
 	}
 	r.equal("user", r.ok("exec", "--user", "5:6", r.id, "sh", "-c", "id -u; id -g; cat /proc/self/uid_map"), "5\n6\n         0     100000      65536")
+}
+
+// TestExecAtTheEnd: exec in a container that ends meanwhile says so, whichever
+// step finds it out.
+func TestExecAtTheEnd(t *testing.T) {
+	for i := range 10 {
+		r := newRig(t, "sh", "-c", "sleep 0.1")
+		r.start()
+		end := time.Now().Add(patience)
+		for {
+			res := r.wrun("exec", r.id, "true")
+			if res.code == 0 && time.Now().Before(end) {
+				continue
+			}
+			killed := res.code == 128+9 && res.err == "" // it ran, and ended with the container
+			if !killed && !strings.Contains(res.err, "in a stopped container") && !strings.Contains(res.err, "container not running") {
+				t.Errorf("container %d: %s", i, res)
+			}
+			break
+		}
+	}
 }
 
 // TestExecFromChroot: where wrun's own root is not that of its mount namespace,
