@@ -244,8 +244,7 @@ func (v *visit) release() {
 
 func (v *visit) launch(plan *Plan) (*child, error) {
 	v.talking = false // launch closes the conversation's ends when it fails
-	child, err := launch(plan, v.files, v.into)
-	return child, entranceHint(err, v.into)
+	return launch(plan, v.files, v.into)
 }
 
 // accompany answers the child until the program is executed: the conversation

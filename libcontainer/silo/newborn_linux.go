@@ -137,7 +137,11 @@ func (c *child) born() error {
 	}
 	select {
 	case errno := <-c.failed:
-		return fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(c.memory.args.flags), errno)
+		with := ""
+		if names := namespaceNames(c.memory.args.flags); names != "" {
+			with = " with new namespaces" + names
+		}
+		return entranceHint(fmt.Errorf("clone the container process%s: %w", with, errno), c.memory.args.flags&unix.CLONE_INTO_CGROUP != 0)
 	default:
 		return errors.Join(errors.New("the container process did not come to life"), err)
 	}
