@@ -264,12 +264,10 @@ func (v *visit) release() {
 
 func (v *visit) launch(plan *Plan) (*child, error) {
 	v.talking = false // launch closes the conversation's ends when it fails
-	clone := launch
 	if v.in.Alone {
-		clone = follow
+		return follow(plan, v.files, v.into)
 	}
-	child, err := clone(plan, v.files, v.into)
-	return child, entranceHint(err, v.into)
+	return launch(plan, v.files, v.into)
 }
 
 // accompany answers the child until the program is executed: the conversation

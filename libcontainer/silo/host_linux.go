@@ -298,7 +298,7 @@ func (b *birth) launch() error {
 		var err error
 		b.system.child, err = launch(b.plan, b.files, b.into)
 		delete(b.files, fileSync) // launch has closed both ends if it came to nothing
-		return entranceHint(err, b.into)
+		return err
 	case c.memory.then == nil:
 		if err := c.proceed(b.plan, b.files); err != nil {
 			return err

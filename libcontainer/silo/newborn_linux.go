@@ -190,13 +190,17 @@ func (c *child) born() error {
 
 // unborn says what came of a clone that came to nothing.
 func (c *child) unborn(errno unix.Errno) error {
-	switch {
-	case c.plan.Pids != "" && errno == unix.ESRCH:
+	if c.plan.Pids != "" && errno == unix.ESRCH {
 		return libcontainer.ErrNotRunning // it is ending
-	case c.plan.Pids != "":
-		return fmt.Errorf("clone a process into the container's pid namespace: %w", errno)
 	}
-	return fmt.Errorf("clone the container process with new namespaces%s: %w", namespaceNames(c.memory.args.flags), errno)
+	into := ""
+	switch names := namespaceNames(c.memory.args.flags); {
+	case c.plan.Pids != "":
+		into = " into the container's pid namespace"
+	case names != "":
+		into = " with new namespaces" + names
+	}
+	return entranceHint(fmt.Errorf("clone the container process%s: %w", into, errno), c.memory.args.flags&unix.CLONE_INTO_CGROUP != 0)
 }
 
 // borrows tells whether the child can walk p in this process's memory. It

@@ -49,14 +49,18 @@ func groupHint(err error, privileged bool) error {
 	return err
 }
 
-// entranceHint is groupHint for a child that is born into a group of v2: who does
-// not run in the delegated subtree may not put anything into it, though all
-// files there are theirs (cgroup-v2.rst, "Delegation Containment").
-func entranceHint(err error, into int) error {
-	if into < 0 || !errors.Is(err, unix.EACCES) {
-		return err
+// entranceHint is the cure for a child that the kernel does not let into a group
+// of v2, where it is to be born. Who does not run in the delegated subtree may
+// not put anything into it, though all files there are theirs (cgroup-v2.rst,
+// "Delegation Containment").
+func entranceHint(err error, group bool) error {
+	switch {
+	case group && errors.Is(err, unix.EACCES):
+		return groupHint(err, MachineRoot())
+	case group && errors.Is(err, unix.EBUSY):
+		return libcontainer.WithHint(err, "a cgroup that hands controllers down takes no processes itself: exec --cgroup names one below it")
 	}
-	return groupHint(err, MachineRoot())
+	return err
 }
 
 // errNoGroup is the answer to what works by the cgroup.

@@ -118,6 +118,10 @@ touch /tmp/divided; exec sleep 100`)...)
 			r.start()
 			r.until("divided", func() bool { _, err := os.Stat(r.rootfs + "/tmp/divided"); return err == nil })
 			r.equal("group of a command", r.ok("exec", r.id, "cat", "/proc/self/cgroup"), "0::/init")
+			if res := r.wrun("exec", "--cgroup", "/", r.id, "true"); res.code != 255 || !strings.Contains(res.err, "device or resource busy (a cgroup that hands controllers down") {
+				t.Errorf("exec in the divided group: %s", res)
+			}
+			r.equal("group of a command", r.ok("exec", "--cgroup", "init", r.id, "cat", "/proc/self/cgroup"), "0::/init")
 			if list := r.ok("ps", r.id); !strings.Contains(list, "sleep 100") {
 				t.Errorf("ps: %s", list)
 			}

@@ -21,8 +21,12 @@ type machine struct {
 	Limits      map[string]bool // by the names that expected.json uses
 }
 
-// noV1 is the limit of a machine with cgroup v2 alone.
-const noV1 = "no cgroup v1"
+// Limits that the record tells apart: of a machine with cgroup v2 alone, and of
+// one whose root may not raise limits.
+const (
+	noV1       = "no cgroup v1"
+	noResource = "no CAP_SYS_RESOURCE"
+)
 
 func (m machine) cgroups() string {
 	if m.Limits[noV1] {
@@ -58,7 +62,7 @@ func readMachine() (machine, error) {
 		return m, err
 	}
 	m.Limits = map[string]bool{
-		"no CAP_SYS_RESOURCE":    !sysResource,
+		noResource:               !sysResource,
 		noV1:                     !m.controller("pids"),
 		"no v1 hugetlb":          !m.controller("hugetlb"),
 		"no v1 net_cls":          !m.controller("net_cls"),

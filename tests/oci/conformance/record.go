@@ -33,7 +33,7 @@ clean if it also prints no error. All of it counts only if the suite's
 const unifiedIntroduction = `
 The same programs and runtimes on a machine with cgroup v2 alone: a VM that
 [tests/unified](../tests/unified/main_linux.go) boots, with %[1]s and two
-translated processors. Its root has CAP_SYS_RESOURCE, which this machine's has not.
+translated processors.%[2]s
 `
 
 // writeRecord writes the page: tables, causes, and the tests whose word is not enough.
@@ -51,7 +51,11 @@ func writeRecord(path string, here, there measurement, s suite, want expectation
 		b.WriteByte('\n')
 	}
 	b.WriteString("\n## Cgroup v2, in a VM\n")
-	fmt.Fprintf(&b, unifiedIntroduction, "Linux "+there.Machine.Kernel)
+	more := ""
+	if here.Machine.Limits[noResource] && !there.Machine.Limits[noResource] {
+		more = " Its root has CAP_SYS_RESOURCE, which that of the other machine has not."
+	}
+	fmt.Fprintf(&b, unifiedIntroduction, "Linux "+there.Machine.Kernel, more)
 	b.WriteByte('\n')
 	there.table(&b, s, want)
 	b.WriteByte('\n')
