@@ -236,8 +236,9 @@ func Mount(all []Hierarchy) error {
 		if err := syscall.Mount("cgroup2", top, "cgroup2", flags, ""); err != nil {
 			return err
 		}
-		// Only a cgroup without processes can pass controllers on.
-		leaf := filepath.Join(top, "test")
+		// Only a cgroup without processes can pass controllers on. The suites'
+		// containers have names like "test".
+		leaf := filepath.Join(top, Prefix+"leaf")
 		if err := os.Mkdir(leaf, 0o755); err != nil {
 			return err
 		}
