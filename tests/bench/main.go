@@ -64,20 +64,26 @@ func start(o options) (int, error) {
 	if os.Getuid() != 0 {
 		return 0, fmt.Errorf("containers with all namespaces are made: run as root")
 	}
-	wrun := os.Getenv("WRUN")
-	if wrun == "" && strings.Contains(o.runtimes, "wrun") {
-		dir, err := os.MkdirTemp("", "wrun-bench-")
-		if err != nil {
-			return 0, err
-		}
-		defer os.RemoveAll(dir)
-		wrun = filepath.Join(dir, "wrun")
-		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", wrun, "wrun")
+	programs, err := os.MkdirTemp("", "wrun-bench-")
+	if err != nil {
+		return 0, err
+	}
+	defer os.RemoveAll(programs)
+	if os.Getenv("WRUN") == "" && strings.Contains(o.runtimes, "wrun") {
+		built := filepath.Join(programs, "built")
+		cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", built, "wrun")
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		cmd.Stderr = os.Stderr
 		if err := cmd.Run(); err != nil {
 			return 0, fmt.Errorf("build wrun (WRUN= names a built one): %w", err)
 		}
+		if err := os.Setenv("WRUN", built); err != nil {
+			return 0, err
+		}
+	}
+	copies, err := install(strings.Split(o.runtimes, ","), programs)
+	if err != nil {
+		return 0, err
 	}
 	private, err := os.MkdirTemp("", "wrun-bench-")
 	if err != nil {
@@ -89,7 +95,7 @@ func start(o options) (int, error) {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM)
 	cmd := exec.Command("/proc/self/exe", os.Args[1:]...)
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
-	cmd.Env = append(os.Environ(), insideVariable+"="+private, "WRUN="+wrun)
+	cmd.Env = append(append(os.Environ(), insideVariable+"="+private), copies...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS}
 	err = cmd.Run()
 	if cmd.ProcessState == nil {

@@ -30,7 +30,7 @@ func Annotated(annotations map[string]string) ([]Property, error) {
 		if !letters(name) {
 			return nil, fmt.Errorf("annotation %s: %q is no name of a systemd property", key, name)
 		}
-		value, err := dbus.ParseVariant(text, dbus.Signature{})
+		value, err := parse(text)
 		if err != nil {
 			return nil, fmt.Errorf("annotation %s=%s: %w", key, text, err)
 		}
@@ -43,6 +43,17 @@ func Annotated(annotations map[string]string) ([]Property, error) {
 	}
 	slices.SortFunc(all, func(a, b Property) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
+}
+
+// parse reads GVariant's text. godbus panics at some, "@a{sv} []" for one, and a
+// bundle is nobody's to trust.
+func parse(text string) (v dbus.Variant, err error) {
+	defer func() {
+		if failed := recover(); failed != nil {
+			err = fmt.Errorf("it is no value that can be read: %v", failed)
+		}
+	}()
+	return dbus.ParseVariant(text, dbus.Signature{})
 }
 
 // letters: an upper-case letter first, and at least three in all.

@@ -28,6 +28,7 @@ func TestAnnotated(t *testing.T) {
 		"org.systemd.property.Two.Dot": "1",
 		"org.systemd.property.Value":   "uint64",
 		"org.systemd.property.StopSec": "'soon'",
+		"org.systemd.property.Dict":    "@a{sv} []", // godbus panics
 	} {
 		if all, err := Annotated(map[string]string{key: value}); err == nil {
 			t.Errorf("%s=%s is %v", key, value, all)
