@@ -119,7 +119,9 @@ func (r *rig) foreignMounts() string {
 		_ = cmd.Wait()
 	})
 	path := fmt.Sprintf("/proc/%d/ns/mnt", cmd.Process.Pid)
-	r.until("unshare", func() bool { return nsInode(cmd.Process.Pid, "mnt") != nsInode("self", "mnt") })
+	// Not before unshare has done all of its work there: what joins the namespace
+	// changes its root.
+	r.until("sleep", func() bool { return r.read(fmt.Sprintf("/proc/%d/comm", cmd.Process.Pid)) == "sleep\n" })
 	return path
 }
 
