@@ -229,3 +229,12 @@ func FuzzReorder(f *testing.F) {
 		}
 	})
 }
+
+// TestValueLikeAnOption: what an option takes is nobody else's, whatever it
+// looks like.
+func TestValueLikeAnOption(t *testing.T) {
+	got := parse(t, "exec --env -- --tty ID true")
+	if env, tty := got.values("env"), got.values("tty"); env != "[--]" || tty != "true" {
+		t.Errorf("--env is %q, --tty %q", env, tty)
+	}
+}

@@ -217,15 +217,17 @@ func needed(flags []cli.Flag, args []string) []cli.Flag {
 			keep = append(keep, f)
 		}
 	}
-	for _, a := range args {
-		name, _ := optionName(a)
-		switch f := find(flags, name); {
-		case a == "--":
-			return keep
-		case name != "" && f == nil:
+	for i := 0; i < len(args) && args[i] != "--"; i++ {
+		name, joined := optionName(args[i])
+		f := find(flags, name)
+		if f == nil {
 			return flags
-		case name != "" && !slices.Contains(keep, f):
+		}
+		if !slices.Contains(keep, f) {
 			keep = append(keep, f)
+		}
+		if d, ok := f.(cli.DocGenerationFlag); ok && d.TakesValue() && !joined {
+			i++ // its value, which may look like an option
 		}
 	}
 	return keep

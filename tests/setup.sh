@@ -13,7 +13,7 @@ packages=$*
 if [ -z "$packages" ]; then
 	packages="runc crun busybox-static procps uidmap systemd gcc libc6-dev libseccomp-dev"
 	if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
-		packages="$packages qemu-system-x86 iproute2 wine wine64 gcc-mingw-w64-x86-64-win32"
+		packages="$packages qemu-system-x86 iproute2 e2fsprogs wine wine64 gcc-mingw-w64-x86-64-win32"
 	fi
 fi
 

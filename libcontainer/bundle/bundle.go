@@ -76,16 +76,15 @@ func Load(dir string) (*Bundle, error) {
 	return b, nil
 }
 
-var errNotRegular = errors.New("not a regular file")
-
 // ReadFile reads a file that a caller names beside the bundle, of at most
 // MaxSize; it may be a fifo or /dev/stdin too.
 func ReadFile(name string) ([]byte, error) {
-	data, err := readFile(name, MaxSize)
-	if errors.Is(err, errNotRegular) {
+	// Not by readFile's own look: a fifo that is opened and closed again ends
+	// whoever writes into it.
+	if st, err := os.Stat(name); err == nil && !st.Mode().IsRegular() {
 		return os.ReadFile(name)
 	}
-	return data, err
+	return readFile(name, MaxSize)
 }
 
 // Parse is Load for a configuration that was read before, of a bundle that may

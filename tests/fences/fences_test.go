@@ -292,7 +292,7 @@ func TestFenceHolds(t *testing.T) {
 		{"libcontainer/hcs/host_windows.go", "wrun/libcontainer/silo"}, {"libcontainer/hcs/host_windows.go", cli},
 		{"libcontainer/hcs/computecore/call.go", "wrun/libcontainer"}, {"libcontainer/hcsdoc/attach.go", "os"},
 		{"libcontainer/hcsdoc/attach.go", "wrun/libcontainer"}, {"libcontainer/winver/winver.go", runtimeSpec},
-		{"libcontainer/silo/host_linux.go", godbus}, {"libcontainer/silo/systemd/manager_linux.go", "wrun/libcontainer"},
+		{"libcontainer/silo/host_linux.go", godbus}, {"libcontainer/silo/systemd/units_linux.go", "wrun/libcontainer"},
 		{"main.go", "net/http"}, {"main.go", "regexp"}, {"libcontainer/hooks.go", "log"},
 	} {
 		if fence(tt.file, tt.name) == "" {

@@ -37,7 +37,7 @@ func WhyNot() string {
 	}
 	for _, program := range []string{qemu, "mkfs.ext4", "ip", "apt-get"} {
 		if _, err := exec.LookPath(program); err != nil {
-			return "no machine with cgroup v2 alone: " + err.Error() + "; sh tests/setup.sh qemu-system-x86 iproute2"
+			return "no machine with cgroup v2 alone: " + err.Error() + "; sh tests/setup.sh qemu-system-x86 iproute2 e2fsprogs"
 		}
 	}
 	if _, err := server(); err != nil {
