@@ -9,6 +9,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -148,7 +149,12 @@ func (in *invocation) app() (*cli.App, []string) {
 		if all[i].name == name {
 			c := in.add(app, &all[i])
 			rest = reorder(rest, all[i].literalFrom, lookup(c.Flags))
-			app.Flags, c.Flags = needed(app.Flags, globals), needed(c.Flags, rest)
+			var named, known bool
+			app.Flags, named = needed(app.Flags, globals)
+			c.Flags, known = needed(c.Flags, rest)
+			if named && known {
+				app.HideHelp, app.HideVersion, c.HideHelp = true, true, true
+			}
 			return app, append(argv, rest...)
 		}
 	}
@@ -209,11 +215,11 @@ func flagNames(f cli.Flag) (first string, others []string) {
 
 // needed leaves out what args do not name and what is nothing by default: that
 // is what cli/v2 says of an option that it does not know. Where args name
-// anything else, --help for one, all stay.
-func needed(flags []cli.Flag, args []string) []cli.Flag {
+// anything else, --help for one, all stay, and it answers false.
+func needed(flags []cli.Flag, args []string) ([]cli.Flag, bool) {
 	var keep []cli.Flag
 	for _, f := range flags {
-		if d, ok := f.(cli.DocGenerationFlag); !ok || d.GetValue() != "" {
+		if d, ok := f.(cli.DocGenerationFlag); !ok || d.GetValue() != "" && d.GetValue() != "0" {
 			keep = append(keep, f)
 		}
 	}
@@ -221,7 +227,7 @@ func needed(flags []cli.Flag, args []string) []cli.Flag {
 		name, joined := optionName(args[i])
 		f := find(flags, name)
 		if f == nil {
-			return flags
+			return flags, false
 		}
 		if !slices.Contains(keep, f) {
 			keep = append(keep, f)
@@ -230,18 +236,18 @@ func needed(flags []cli.Flag, args []string) []cli.Flag {
 			i++ // its value, which may look like an option
 		}
 	}
-	return keep
+	return keep, true
 }
 
 func globalFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "root", Usage: "directory of the containers' state (default: " + defaultRoot() + "); on Windows a mere name is a root of its own beside that"},
 		&cli.StringFlag{Name: "log", Usage: "file for log lines (default: stderr)"},
-		&cli.StringFlag{Name: "log-format", Value: "text", Usage: "text or json"},
+		&cli.StringFlag{Name: "log-format", Usage: "text or json (default: text)"},
 		&cli.BoolFlag{Name: "debug", Usage: "log more"},
 		&cli.BoolFlag{Name: "systemd-cgroup", Usage: "cgroupsPath has the form slice:prefix:name and systemd makes the cgroup"},
-		&cli.StringFlag{Name: "rootless", Value: "auto", Usage: "go on where an ordinary user may not: true, false or auto"},
-		&cli.StringFlag{Name: "owner", Value: "wrun", Usage: "who makes containers, for hosts whose service shows that"},
+		&cli.StringFlag{Name: "rootless", Usage: "go on where an ordinary user may not: true, false or auto (default: auto)"},
+		&cli.StringFlag{Name: "owner", Usage: "who makes containers, for hosts whose service shows that (default: wrun)"},
 		&cli.StringFlag{Name: "criu", Hidden: true, Usage: "accepted because callers of runc send it"},
 	}
 }
@@ -251,13 +257,13 @@ func (in *invocation) before(c *cli.Context) error {
 	in.log.path, in.log.debugging = c.String("log"), c.Bool("debug")
 	in.log.openPipe()
 	switch f := c.String("log-format"); f {
-	case "text":
+	case "", "text":
 	case "json":
 		in.log.json = true
 	default:
 		return fmt.Errorf("invalid log-format: %q (text or json)", f)
 	}
-	if r := c.String("rootless"); !isTriState(r) {
+	if r := c.String("rootless"); r != "" && !isTriState(r) {
 		return fmt.Errorf("invalid rootless: %q (true, false or auto)", r)
 	}
 	if in.log.debugging {
@@ -278,14 +284,14 @@ func (in *invocation) runtime(c *cli.Context) (*libcontainer.Runtime, error) {
 	if err != nil {
 		return nil, fmt.Errorf("state root: %w", err)
 	}
-	rootless := c.String("rootless")
+	rootless := cmp.Or(c.String("rootless"), "auto")
 	rt := &libcontainer.Runtime{
 		Root:          root,
 		Hosts:         hostFor,
 		Warn:          in.log.warn,
 		SystemdCgroup: c.Bool("systemd-cgroup"),
 		Rootless:      rootless == "true" || rootless == "auto" && os.Geteuid() > 0,
-		Owner:         c.String("owner"),
+		Owner:         cmp.Or(c.String("owner"), "wrun"),
 	}
 	if in.log.debugging {
 		rt.Debug = func(format string, args ...any) { in.log.debug(fmt.Sprintf(format, args...)) }
