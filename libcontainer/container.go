@@ -20,6 +20,7 @@ type container struct {
 	live   Live
 	status specs.ContainerState // as it was when the operation began
 	spec   *specs.Spec          // nil until it is asked for
+	raw    []byte               // config.json of a new container, until it is saved
 }
 
 // find loads container id and observes it, without a lock: what it sees may

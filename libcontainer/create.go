@@ -120,11 +120,7 @@ func (r *Runtime) create(ctx context.Context, id string, o CreateOptions, run bo
 	u.push(func() error { return remove(c.dir, c.lock) })
 	fault(FaultCreateReserved)
 
-	if err := writeFile(filepath.Join(c.dir, configFile), b.Raw); err != nil {
-		return nil, nil, fmt.Errorf("copying config.json: %w", err)
-	}
-	fault(FaultCreateCopied)
-
+	c.raw = b.Raw
 	// From here on the environment exists (lifecycle step 2): whatever takes it
 	// away again is followed by the poststop hooks (steps 12 and 13).
 	exists := false
@@ -181,7 +177,6 @@ func newFacts(cfg *Config) *facts {
 		Bundle:      cfg.Bundle,
 		Isolation:   cfg.Isolation,
 		Created:     time.Now().UTC(),
-		Boot:        bootID(),
 		NoProcess:   cfg.Spec.Process == nil,
 		Annotations: cfg.Spec.Annotations,
 	}
@@ -203,8 +198,17 @@ func (c *container) keep() {
 
 // record saves the host's handle before the side effect it speaks of. The
 // first call also is the first save of the facts: until then there is nothing
-// to undo but the directory.
+// to undo but the directory. What is saved with them can wait for it, too: the
+// kernel makes namespaces meanwhile.
 func (c *container) record(h Handle) error {
+	if c.raw != nil {
+		if err := writeFile(filepath.Join(c.dir, configFile), c.raw); err != nil {
+			return fmt.Errorf("copying config.json: %w", err)
+		}
+		c.raw = nil
+		fault(FaultCreateCopied)
+		c.facts.Boot = bootID()
+	}
 	if !json.Valid(h) {
 		return fmt.Errorf("saving the state of container %s: the host's handle is no JSON value: %q", c.facts.ID, h)
 	}
