@@ -59,14 +59,13 @@ func Collect() (*Pipe, error) {
 			continue
 		}
 		var old action
-		if err := sigaction(n, nil, &old); err != nil {
+		if err := sigaction(n, &action{handler: handlerPC(), flags: saOnstack | saRestart | saRestorer, restorer: restorerPC()}, &old); err != nil {
 			return nil, err
 		}
 		if old.handler == sigIgnore {
-			continue
-		}
-		if err := sigaction(n, &action{handler: handlerPC(), flags: saOnstack | saRestart | saRestorer, restorer: restorerPC()}, nil); err != nil {
-			return nil, err
+			if err := sigaction(n, &old, nil); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return &Pipe{fd: fds[0]}, nil
