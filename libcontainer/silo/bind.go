@@ -20,9 +20,7 @@ func (b *builder) bind(in *Input, i int, why, dst string, m *specs.Mount, o moun
 	}
 	source := in.source(m)
 	if in.reaches() {
-		if !b.owned {
-			b.own(in) // until then the parent's words mean something else
-		}
+		b.settle(in) // until then the parent's words mean something else
 		m := b.foreign(in, i, why+": bind of "+source, dst, source)
 		b.propagation(why, m, o.propagation)
 		return nil
@@ -67,13 +65,13 @@ func (b *builder) either(why string, s Slot, dst string, then func()) {
 	b.into(why, s, dst, false)
 	b.call("", callLet, Int(0)).Save = b.slot()
 	jump := b.here() - 1
-	b.plan.Steps[first].Rescue = []Rescue{
+	b.step(first).Rescue = []Rescue{
 		{Errno: eNOTDIR, Skip: b.skipFrom(first)},
 		{Errno: eCANCELED, Skip: b.skipFrom(first)},
 	}
 	then()
 	b.into(why, s, dst, true)
-	b.plan.Steps[jump].Skip = b.skipFrom(jump)
+	b.step(jump).Skip = b.skipFrom(jump)
 }
 
 // foreign attaches a mount that the parent makes.

@@ -5,11 +5,16 @@ import "path"
 // builder appends steps to a Plan.
 type builder struct {
 	plan *Plan
-	root Slot // descriptor of the container's root mount
+	// lends: the parent runs errands. onErrand: what is appended is one.
+	lends, onErrand bool
+	root            Slot // descriptor of the container's root mount
 	// readonlyDev is set when /dev is to become read-only once it is filled.
 	readonlyDev string
 	// owned: the child has descriptors of its own and is in its cgroup.
 	owned bool
+	// show mounts the container's cgroup on what has been prepared for it.
+	show    func()
+	awaited int // signals
 }
 
 func (b *builder) slot() Slot {
@@ -18,8 +23,27 @@ func (b *builder) slot() Slot {
 }
 
 func (b *builder) call(why, name string, args ...Arg) *Step {
-	b.plan.Steps = append(b.plan.Steps, Step{Call: name, Args: args, Why: why})
-	return &b.plan.Steps[len(b.plan.Steps)-1]
+	list := b.steps()
+	*list = append(*list, Step{Call: name, Args: args, Why: why})
+	return &(*list)[len(*list)-1]
+}
+
+// steps is the list that is being appended to.
+func (b *builder) steps() *[]Step {
+	if b.onErrand {
+		return &b.plan.Errands
+	}
+	return &b.plan.Steps
+}
+
+// step is one of that list.
+func (b *builder) step(i int) *Step { return &(*b.steps())[i] }
+
+// errand has the parent do what build appends, if it runs errands.
+func (b *builder) errand(build func()) {
+	b.onErrand = b.lends && !b.owned
+	build()
+	b.onErrand = false
 }
 
 // save is call with a fresh register for the result.
@@ -33,7 +57,7 @@ func (b *builder) warn(text string) { b.plan.Warnings = append(b.plan.Warnings, 
 
 // here is the index of the next step; with it a step's Skip is patched once it
 // is known how many steps follow.
-func (b *builder) here() int { return len(b.plan.Steps) }
+func (b *builder) here() int { return len(*b.steps()) }
 
 // skipFrom is the distance from step i to the next step to be appended.
 func (b *builder) skipFrom(i int) int { return b.here() - i - 1 }
@@ -60,10 +84,10 @@ func (b *builder) into(why string, s Slot, dst string, file bool) { b.reach(why,
 func (b *builder) reach(why string, s Slot, dst string, file bool, resolve uint64) {
 	b.open(why, s, dst, resolve)
 	first := b.here() - 1
-	b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOENT}}
+	b.step(first).Rescue = []Rescue{{Errno: eNOENT}}
 	b.make(why, dst, file)
 	b.open(why, s, dst, resolve)
-	b.plan.Steps[first].Skip = b.skipFrom(first)
+	b.step(first).Skip = b.skipFrom(first)
 }
 
 // open opens a path inside the root, to be used as a place only.
@@ -80,17 +104,17 @@ func (b *builder) make(why, dst string, file bool) {
 	b.open(why, p, parent, 0)
 	if parent != "/" {
 		first := b.here() - 1
-		b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOENT}}
+		b.step(first).Rescue = []Rescue{{Errno: eNOENT}}
 		b.make(why, parent, false)
 		b.open(why, p, parent, 0)
-		b.plan.Steps[first].Skip = b.skipFrom(first)
+		b.step(first).Skip = b.skipFrom(first)
 	}
 	if file {
 		b.call(why, "mknodat", p, Str(name), Int(0o644), Int(0))
 	} else {
 		b.call(why, "mkdirat", p, Str(name), Int(0o755))
 	}
-	b.plan.Steps[b.here()-1].Rescue = []Rescue{{Errno: eEXIST}}
+	b.step(b.here() - 1).Rescue = []Rescue{{Errno: eEXIST}}
 	b.call("", "close", p)
 }
 

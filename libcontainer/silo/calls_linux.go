@@ -12,6 +12,8 @@ func callNumber(name string) (uintptr, bool) {
 		return numberFail, true
 	case callFork:
 		return numberFork, true
+	case callAwait:
+		return numberAwait, true
 	case callProceed:
 		return numberProceed, true
 	case callTell:

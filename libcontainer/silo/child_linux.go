@@ -34,11 +34,21 @@ func (c *child) close() {
 	c.part()
 }
 
-// part lets go of the child's end, so that its closing can be seen.
+// part lets go of the child's end, so that its closing can be seen, and of what
+// the child opened while the two had one table of descriptors.
 func (c *child) part() {
-	if c.theirs >= 0 {
-		unix.Close(c.theirs)
-		c.theirs = -1
+	if c.theirs < 0 {
+		return
+	}
+	unix.Close(c.theirs)
+	c.theirs = -1
+	if c.memory == nil || c.memory.then == nil {
+		return
+	}
+	for _, s := range c.plan.shared() {
+		if fd := int(c.memory.then.slots[s]); fd >= 0 {
+			unix.Close(fd)
+		}
 	}
 }
 
@@ -62,10 +72,14 @@ func (c *child) next(ctx context.Context) (code, value uint32, ok bool, err erro
 		c.held = nil
 		return r[0], r[1], true, nil
 	}
-	code, value, ok, err = readRecord(ctx, c.sync, patience)
+	dead := -1
+	if c.theirs >= 0 {
+		dead = c.pidfd // its end of the socket does not close with it
+	}
+	code, value, ok, err = readRecord(ctx, c.sync, dead, patience)
 	if ok && !c.adopted && c.held == nil && c.plan.afterFork(code) {
 		c.held = &[2]uint32{code, value}
-		return readRecord(ctx, c.sync, patience)
+		return readRecord(ctx, c.sync, dead, patience)
 	}
 	return code, value, ok, err
 }
@@ -84,10 +98,15 @@ func (p *Plan) afterFork(code uint32) bool {
 	return false
 }
 
-// readRecord reads one record of the child's from a socket or fifo.
-func readRecord(ctx context.Context, fd int, limit time.Duration) (code, value uint32, ok bool, err error) {
-	if err := await(ctx, fd, limit); err != nil {
+// readRecord reads one record of the child's from a socket or fifo. With the
+// child's pidfd as dead, its end counts as the end of what it says; -1: the
+// closing of the other end alone does.
+func readRecord(ctx context.Context, fd, dead int, limit time.Duration) (code, value uint32, ok bool, err error) {
+	if err := await(ctx, limit, fd, dead); err != nil {
 		return 0, 0, false, fmt.Errorf("wait for the container process: %w", err)
+	}
+	if dead >= 0 && await(ctx, 0, fd) == os.ErrDeadlineExceeded {
+		return 0, 0, false, nil
 	}
 	var b [recordSize]byte
 	n, err := retry(func() (int, error) { return unix.Read(fd, b[:]) })
@@ -137,7 +156,7 @@ func (c *child) kill() {
 	}
 	_ = unix.PidfdSendSignal(c.pidfd, unix.SIGKILL, nil, 0)
 	// In a frozen cgroup of v1 it dies when that is thawed, which may be never.
-	if await(context.Background(), c.pidfd, closePatience) == nil {
+	if await(context.Background(), closePatience, c.pidfd) == nil {
 		_, _ = reap(c.pid)
 	}
 	c.forget()
@@ -191,14 +210,20 @@ func retry[T any](call func() (T, error)) (T, error) {
 	}
 }
 
-// await blocks until fd is readable or hung up, ctx ends or limit is over (0:
-// no limit of its own).
-func await(ctx context.Context, fd int, limit time.Duration) error {
+// forever is await's limit for a wait that ctx alone ends.
+const forever time.Duration = -1
+
+// await blocks until one of fds is readable or hung up (those that are -1 never
+// are), ctx ends or limit is over: os.ErrDeadlineExceeded.
+func await(ctx context.Context, limit time.Duration, fds ...int) error {
 	var deadline time.Time
-	if limit > 0 {
+	if limit >= 0 {
 		deadline = time.Now().Add(limit)
 	}
-	fds := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	list := make([]unix.PollFd, 0, 4)
+	for _, fd := range fds {
+		list = append(list, unix.PollFd{Fd: int32(fd), Events: unix.POLLIN})
+	}
 	if ctx.Done() != nil {
 		// The context's end, by its deadline too, must wake the poll; the error
 		// then is the context's own, so that its cause can be told.
@@ -209,24 +234,29 @@ func await(ctx context.Context, fd int, limit time.Duration) error {
 		defer unix.Close(wake)
 		stop := context.AfterFunc(ctx, func() { _, _ = unix.Write(wake, []byte{1, 0, 0, 0, 0, 0, 0, 0}) })
 		defer stop()
-		fds = append(fds, unix.PollFd{Fd: int32(wake), Events: unix.POLLIN})
+		list = append(list, unix.PollFd{Fd: int32(wake), Events: unix.POLLIN})
 	}
 	for {
 		timeout := -1
-		if !deadline.IsZero() {
-			timeout = int(max(0, time.Until(deadline)/time.Millisecond)) + 1
+		if limit >= 0 {
+			timeout = int((max(0, time.Until(deadline)) + time.Millisecond - 1) / time.Millisecond)
 		}
-		_, err := unix.Poll(fds, timeout)
+		_, err := unix.Poll(list, timeout)
 		switch {
 		case err == unix.EINTR:
 			continue
 		case err != nil:
 			return fmt.Errorf("poll: %w", err)
-		case fds[0].Revents != 0:
-			return nil
+		}
+		for i := range fds {
+			if list[i].Revents != 0 {
+				return nil
+			}
+		}
+		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
-		case !deadline.IsZero() && !time.Now().Before(deadline):
+		case limit >= 0 && !time.Now().Before(deadline):
 			return os.ErrDeadlineExceeded
 		}
 	}

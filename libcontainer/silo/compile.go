@@ -103,6 +103,37 @@ func (in *Input) isNew(kind specs.LinuxNamespaceType) bool {
 
 func (in *Input) gated() bool { return !in.Direct && !in.Visits }
 
+// lends tells whether the parent runs errands: for the ordinary container, in
+// which nothing else looks at what they are about before its program does.
+func (in *Input) lends() bool {
+	p := in.Spec.Process
+	if !in.Waits || in.Hooks || !in.Facts.Privileged || !in.hasNamespace(specs.MountNamespace) || p != nil && p.Terminal {
+		return false
+	}
+	elsewhere := func(name string) bool {
+		return !strings.HasPrefix(name, "/proc/") && !strings.HasPrefix(name, "/sys/")
+	}
+	l := in.linux()
+	return !slices.ContainsFunc(l.MaskedPaths, elsewhere) && !slices.ContainsFunc(l.ReadonlyPaths, elsewhere)
+}
+
+// alone tells whether the i-th mount, on dst, can be finished after all others:
+// nothing later is at its place or below. A path through a symlink of the image is
+// taken as it is written.
+func (in *Input) alone(i int, dst string) bool {
+	below := func(p string) bool {
+		p = path.Clean("/" + p)
+		return p == dst || strings.HasPrefix(p, dst+"/")
+	}
+	for k := i + 1; k < len(in.Spec.Mounts); k++ {
+		if m := &in.Spec.Mounts[k]; below(in.destination(m)) || below(m.Destination) {
+			return false
+		}
+	}
+	l := in.linux()
+	return !slices.ContainsFunc(l.MaskedPaths, below) && !slices.ContainsFunc(l.ReadonlyPaths, below)
+}
+
 // JoinFile is the name under which a Plan expects the descriptor of a
 // namespace that is joined by path.
 func JoinFile(kind specs.LinuxNamespaceType) File { return File("namespace " + string(kind)) }
@@ -124,7 +155,7 @@ func Compile(in *Input) (*Plan, error) {
 		// the core refuses start, so this program is never reached.
 		p = &specs.Process{Cwd: "/", Args: []string{"/"}}
 	}
-	b := &builder{plan: &Plan{Steps: make([]Step, 0, 384), Visible: in.visible()}}
+	b := &builder{plan: &Plan{Steps: make([]Step, 0, 384), Visible: in.visible()}, lends: in.lends()}
 	cred := b.credentials(p, in.Facts.Grantable)
 	b.begin(in)
 	b.join(in)
@@ -136,6 +167,10 @@ func Compile(in *Input) (*Plan, error) {
 	b.identityOfHost(in)
 	if err := b.filesystems(in); err != nil {
 		return nil, err
+	}
+	if p.Terminal || in.Hooks || !in.hasNamespace(specs.MountNamespace) {
+		// The parent must not hold the pty too, and hooks look at the cgroup.
+		b.settle(in)
 	}
 	var slave Slot
 	if p.Terminal {
@@ -153,6 +188,7 @@ func Compile(in *Input) (*Plan, error) {
 	b.sysctl(in.linux().Sysctl)
 	b.masked(in.linux().MaskedPaths)
 	b.readonly(in.linux().ReadonlyPaths)
+	b.settle(in)
 	b.switchRoot(in)
 	b.rootAttributes(in)
 	// A working directory opened inside the root, not a string resolved again:
@@ -224,7 +260,7 @@ func (b *builder) identityOfHost(in *Input) {
 		ifreq := make(Bytes, 40)
 		copy(ifreq, "lo")
 		ifreq[16] = iffUpRunning
-		b.call(why, "ioctl", s, Flags(siocSIFFLGS), ifreq)
+		b.errand(func() { b.call(why, "ioctl", s, Flags(siocSIFFLGS), ifreq) })
 	}
 }
 
@@ -250,17 +286,11 @@ func (b *builder) filesystems(in *Input) error {
 		}
 	}
 	b.root = b.save(why+" "+root, "open_tree", Int(atFdcwd), Str(root), Flags(openTreeClone|oCloexec|atRecursive))
-	b.call(why+": a mount of its own", "move_mount", b.root, Str(""), Int(atFdcwd), Str(root), Flags(moveFromEmpty))
+	b.call(why+": a mount of its own", "move_mount", b.root, Str(""), Int(atFdcwd), Str(root), Flags(moveFromEmpty|moveToSymlinks))
 	if err := b.mounts(in); err != nil {
 		return err
 	}
-	if err := b.devices(in); err != nil {
-		return err
-	}
-	if !b.owned {
-		b.own(in)
-	}
-	return nil
+	return b.devices(in)
 }
 
 // switchRoot makes the tree the root directory.
@@ -278,7 +308,7 @@ func (b *builder) switchRoot(in *Input) {
 			b.call("--no-pivot: "+at+" of the host goes", "umount2", Str(at), Int(mntDetach)).Rescue = []Rescue{{Errno: eINVAL}, {Errno: ePERM}}
 			gone := b.here() - 1
 			b.call("--no-pivot: or is covered", "mount", Str("tmpfs"), Str(at), Str("tmpfs"), Int(0), Int(0))
-			b.plan.Steps[gone].Skip = 1
+			b.step(gone).Skip = 1
 		}
 		b.call("--no-pivot", "mount", Str("."), Str("/"), Int(0), Flags(msMove), Int(0))
 		b.call("--no-pivot", "chroot", Str("."))

@@ -28,16 +28,28 @@ func (b *builder) begin(in *Input) {
 	b.own(in)
 }
 
+// settle puts the child into its cgroup and shows it there. A child that is born
+// before its cgroup is made comes to this as late as can be.
+func (b *builder) settle(in *Input) {
+	if !b.owned {
+		if len(b.plan.Errands) > 0 {
+			b.tell("the parent's errands", codeErrands)
+		}
+		b.own(in)
+	}
+	if b.show != nil {
+		b.show()
+		b.show = nil
+	}
+}
+
 // own leaves the child with a table of descriptors of its own, in which nobody
 // but the parent holds the parent's end, and puts it into its cgroup.
 func (b *builder) own(in *Input) {
 	if in.Waits {
-		why := "wait for the cgroup"
-		b.call(why, "read", fileSync, make(Bytes, 1), Int(1)).Want = 1
-		b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), make(Bytes, 16), Int(16))
+		b.await("wait for the cgroup")
 		b.call("descriptors of its own", "unshare", Flags(cloneFiles))
 		b.call("descriptors of its own", "prctl", Int(prSetPdeathsig), Int(0), Int(0), Int(0), Int(0))
-		b.tell("descriptors of its own", codeApart)
 	}
 	b.call("only the parent holds its end", "close", fileParent)
 	for i := range in.Private {
@@ -67,16 +79,20 @@ func prelude() *Plan {
 // its death is noticed by signal, and every wait has an end in any case.
 func (b *builder) wait() {
 	why := "wait for the plan"
-	limit := make(Bytes, 16) // struct timeval
-	put64(limit, uint64(patience.Seconds()))
 	b.call(why, callLet, fileSync)
 	b.call(why, "prctl", Int(prSetPdeathsig), Int(sigKill), Int(0), Int(0), Int(0))
 	// A parent that died before that sends no signal any more, and its pid says
 	// nothing in another pid namespace. Its command line is empty then.
 	b.call(why+": the parent lives", "read", fileLife, make(Bytes, 1), Int(1)).Want = 1
-	b.call(why, "setsockopt", fileSync, Int(solSocket), Int(rcvTimeout), limit, Int(len(limit)))
-	b.talk(why, codeBorn)
+	b.tell(why, codeBorn)
+	b.await(why)
 	b.call(why, callProceed)
+}
+
+// await stops the child until the parent lets it go on, once more than before.
+func (b *builder) await(why string) {
+	b.awaited++
+	b.call(why, callAwait, Int(b.awaited))
 }
 
 // talk stops the child until the parent has done its part.
@@ -119,8 +135,8 @@ const (
 	codeMap     uint32 = 0xfffffffc
 	codeFork    uint32 = 0xfffffffb // value: the pid that goes on
 	codeBorn    uint32 = 0xfffffffa
-	codeApart   uint32 = 0xfffffff9 // it has a table of descriptors of its own
-	codeOffsets uint32 = 0xfffffff8 // it has made a time namespace
-	codeSource  uint32 = 0xfffffff7 // value: index of the mount that the parent is to make
-	codeNotify  uint32 = 0xfffffff6 // value: descriptor of the seccomp listener
+	codeOffsets uint32 = 0xfffffff9 // it has made a time namespace
+	codeSource  uint32 = 0xfffffff8 // value: index of the mount that the parent is to make
+	codeNotify  uint32 = 0xfffffff7 // value: descriptor of the seccomp listener
+	codeErrands uint32 = 0xfffffff6 // the parent can run its errands
 )

@@ -54,7 +54,7 @@ func (b *builder) copyEntry(why string, from, to Slot, e *Entry) {
 		b.call("", "close", in)
 		b.call("", "close", out)
 		b.owner(why, to, e, perm)
-		b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOENT, Skip: b.skipFrom(first)}} // gone meanwhile
+		b.step(first).Rescue = []Rescue{{Errno: eNOENT, Skip: b.skipFrom(first)}} // gone meanwhile
 		return
 	case sIFSOCK:
 		return // nobody listens there
@@ -62,7 +62,7 @@ func (b *builder) copyEntry(why string, from, to Slot, e *Entry) {
 		b.call(why, "mknodat", to, Str(e.Path), Flags(e.Mode), Int(e.Device))
 		made := b.here() - 1
 		b.owner(why, to, e, perm)
-		b.plan.Steps[made].Rescue = []Rescue{{Errno: ePERM, Skip: b.skipFrom(made)}} // a user namespace
+		b.step(made).Rescue = []Rescue{{Errno: ePERM, Skip: b.skipFrom(made)}} // a user namespace
 		return
 	}
 	b.owner(why, to, e, perm)

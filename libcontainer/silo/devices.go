@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"os"
 	"path"
+	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
@@ -67,6 +69,32 @@ func (b *builder) devices(in *Input) error {
 		list = override(list, d)
 	}
 	dev := b.target("/dev", "/dev", false, 0)
+	if !in.fillsLater(list) || b.readonlyDev != "" {
+		b.fill(in, dev, list)
+		return nil
+	}
+	b.errand(func() {
+		if !b.onErrand {
+			b.fill(in, dev, list)
+			return
+		}
+		const why = "modes are taken as they are written"
+		own := b.save(why, "umask", Int(0))
+		b.fill(in, dev, list)
+		b.call("the parent's own umask", "umask", own)
+	})
+	return nil
+}
+
+// fillsLater tells whether the devices can be made when the root may be read-only
+// already: they are all on a file system of their own.
+func (in *Input) fillsLater(list []device) bool {
+	return slices.ContainsFunc(in.Spec.Mounts, func(m specs.Mount) bool { return path.Clean(m.Destination) == "/dev" }) &&
+		!slices.ContainsFunc(list, func(d device) bool { return !strings.HasPrefix(d.path, "/dev/") })
+}
+
+// fill makes what belongs into the directory dev.
+func (b *builder) fill(in *Input, dev Slot, list []device) {
 	for i := range list {
 		b.device(in, dev, &list[i])
 	}
@@ -79,7 +107,6 @@ func (b *builder) devices(in *Input) error {
 	why := "/dev/ptmx is the container's own"
 	b.call(why, "unlinkat", dev, Str("ptmx"), Int(0)).Rescue = []Rescue{{Errno: eNOENT}}
 	b.call(why, "symlinkat", Str("pts/ptmx"), dev, Str("ptmx")).Rescue = []Rescue{{Errno: eEXIST}}
-	return nil
 }
 
 // override lets a device of the bundle replace a default one of the same path.
@@ -140,7 +167,7 @@ func (b *builder) device(in *Input, dev Slot, d *device) {
 	made := b.here() - 1
 	if d.uid != 0 || d.gid != 0 {
 		b.call(d.why, "fchownat", dir, Str(name), Int(d.uid), Int(d.gid), Flags(atSymlinkNoFol))
-		s = &b.plan.Steps[made]
+		s = b.step(made)
 	}
 	// A node that an image or a mount brought along stays as it is.
 	s.Rescue = []Rescue{{Errno: eEXIST, Skip: b.skipFrom(made)}}

@@ -127,7 +127,7 @@ func MachineRoot() bool {
 // end: pid_namespaces(7), fork(2) then fails with ENOMEM, and everything in the
 // namespace is killed.
 func (v *visit) ended(ctx context.Context, err error) error {
-	if (errors.Is(err, unix.ENOMEM) || errors.Is(err, errDied)) && await(ctx, v.files[fileInit], time.Second) == nil {
+	if (errors.Is(err, unix.ENOMEM) || errors.Is(err, errDied)) && await(ctx, time.Second, v.files[fileInit]) == nil {
 		return libcontainer.ErrNotRunning
 	}
 	return err

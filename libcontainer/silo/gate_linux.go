@@ -91,7 +91,7 @@ func (h *handle) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("open the start gate: %w", err)
 	}
-	code, value, said, err := readRecord(ctx, answer, startPatience)
+	code, value, said, err := readRecord(ctx, answer, -1, startPatience)
 	if err != nil || !said {
 		return err // silence: the program was executed
 	}

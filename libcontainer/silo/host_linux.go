@@ -63,7 +63,8 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer
 		}
 	}()
 	defer b.letGo()
-	for _, step := range []func() error{func() error { return b.expect(ctx) }, b.prepare, b.compile, func() error { return b.control(ctx) }, b.launch} {
+	errands := func() error { return s.child.errands(ctx, s.h.Program, s.cwd) }
+	for _, step := range []func() error{func() error { return b.expect(ctx) }, b.prepare, b.compile, func() error { return b.control(ctx) }, b.launch, errands} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -324,19 +325,22 @@ func (b *birth) accompany(ctx context.Context) error {
 			return err
 		}
 	}
+	if b.in.Direct {
+		// It has nothing to ask. Being told of its progress would have us run in
+		// its place: the kernel wakes who reads a socket on the writer's processor.
+		b.system.lent, b.opened = b.opened, nil
+		return nil
+	}
 	for {
 		code, value, said, err := c.next(ctx)
 		if err != nil {
 			return err
 		}
-		switch {
-		case said && code == codeApart:
+		if b.in.Waits {
 			c.part()
 			b.release()
-			if b.in.Direct {
-				return nil
-			}
-			continue
+		}
+		switch {
 		case said && code == codeSource:
 			if err = b.source(c, int(value)); err == nil {
 				continue // that was the answer

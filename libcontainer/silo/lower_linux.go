@@ -9,9 +9,10 @@ import (
 
 // program is a Plan laid out in memory for the child.
 type program struct {
-	ops   []op
-	slots []uintptr
-	plan  *Plan
+	ops     []op
+	errands []op // for the parent
+	slots   []uintptr
+	plan    *Plan
 	// report is slot 0, which outlives the program.
 	report *uintptr
 	// late are descriptors that are not known yet: the child reads their
@@ -27,13 +28,24 @@ type program struct {
 // lower translates p. files gives the number of every descriptor the Plan
 // names, report is slot 0. With late, what files lacks may come by bind.
 func lower(p *Plan, files map[File]int, report *uintptr, late map[File]*uintptr) (*program, error) {
-	g := &program{plan: p, report: report, late: late, slots: make([]uintptr, p.Slots+1), ops: make([]op, len(p.Steps))}
-	for i := range p.Steps {
-		if err := g.step(i, &p.Steps[i], files); err != nil {
-			return nil, fmt.Errorf("step %d (%s): %w", i, p.Steps[i].Call, err)
+	all := make([]op, len(p.Steps)+len(p.Errands))
+	g := &program{plan: p, report: report, late: late, slots: make([]uintptr, p.Slots+1), ops: all[:len(p.Steps)], errands: all[len(p.Steps):]}
+	for i := range g.slots {
+		g.slots[i] = ^uintptr(0) // no descriptor
+	}
+	if err := g.steps(g.ops, p.Steps, files); err != nil {
+		return nil, err
+	}
+	return g, g.steps(g.errands, p.Errands, files)
+}
+
+func (g *program) steps(ops []op, steps []Step, files map[File]int) error {
+	for i := range steps {
+		if err := g.step(&ops[i], i, &steps[i], files); err != nil {
+			return fmt.Errorf("step %d (%s): %w", i, steps[i].Call, err)
 		}
 	}
-	return g, nil
+	return nil
 }
 
 // awaited is the register of a descriptor that is opened later.
@@ -63,8 +75,7 @@ func (g *program) slot(s Slot) *uintptr {
 	return &g.slots[s]
 }
 
-func (g *program) step(i int, s *Step, files map[File]int) error {
-	o := &g.ops[i]
+func (g *program) step(o *op, i int, s *Step, files map[File]int) error {
 	number, ok := callNumber(s.Call)
 	if !ok {
 		return fmt.Errorf("system call %s is not known", s.Call)

@@ -43,10 +43,7 @@ func (b *builder) mount(in *Input, i int, m *specs.Mount) error {
 		// is attached at once, and mapped by its user namespace anyway.
 		return errors.New("only a bind mount can be idmapped")
 	case m.Type == "cgroup" || m.Type == "cgroup2":
-		if !b.owned {
-			b.own(in)
-		}
-		return b.cgroup(in, why, dst, o)
+		return b.cgroup(in, i, why, dst, o)
 	case o.copyUp && len(in.Facts.CopyUp[dst]) > 0:
 		b.copyUp(in, why, dst, m, o)
 	default:
@@ -150,10 +147,11 @@ func hasMode(options string) bool {
 
 // cgroup shows the container its own cgroup. With a cgroup namespace the file
 // system itself does that; without one the container's directories are bound.
-func (b *builder) cgroup(in *Input, why, dst string, o mountOptions) error {
+func (b *builder) cgroup(in *Input, i int, why, dst string, o mountOptions) error {
 	o.flags |= msNosuid | msNodev | msNoexec
 	namespaced := in.hasNamespace(specs.CgroupNamespace)
 	if in.Facts.Unified {
+		b.settle(in)
 		if namespaced {
 			b.filesystem(in, why, dst, &specs.Mount{Source: "cgroup", Type: "cgroup2"}, o)
 			return nil
@@ -168,6 +166,9 @@ func (b *builder) cgroup(in *Input, why, dst string, o mountOptions) error {
 		b.finish(why, t, b.target(why, dst, false, 0), sub)
 		return nil
 	}
+	if b.show != nil {
+		b.settle(in) // there is a mount of this type already
+	}
 	// cgroup v1: a small tmpfs that carries one directory for each hierarchy.
 	tmp := o
 	tmp.flags &^= msRdonly
@@ -175,25 +176,33 @@ func (b *builder) cgroup(in *Input, why, dst string, o mountOptions) error {
 	b.filesystem(in, why, dst, &specs.Mount{Source: "tmpfs", Type: "tmpfs"}, tmp)
 	dir := b.slot()
 	b.open(why, dir, dst, 0)
-	for _, m := range in.Facts.Cgroups {
+	at := make([]Slot, len(in.Facts.Cgroups))
+	for k, m := range in.Facts.Cgroups {
 		// Nobody but us has seen this tmpfs: no need to look what is there.
 		b.call(why, "mkdirat", dir, Str(m.Name), Int(0o755))
-		s := b.save(why, "openat2", dir, Str(m.Name), inside(oPath, resolveNoSymlinks), Int(sizeofHow))
-		if namespaced {
-			b.enter(why, s)
-			b.call(why, "mount", Str("cgroup"), Str("."), Str(m.Type), Flags(o.flags), data(m.Data))
-		} else {
-			sub := bindOf(o)
-			t := b.save(why+": bind of "+m.Source, "open_tree", Int(atFdcwd), Str(m.Source), Flags(openTreeClone|oCloexec|atRecursive))
-			b.setattr(why, t, 0, sub.attrSet, sub.attrClear, 0)
-			b.finish(why, t, s, sub)
-		}
+		at[k] = b.save(why, "openat2", dir, Str(m.Name), inside(oPath, resolveNoSymlinks), Int(sizeofHow))
 		for _, link := range m.Aliases {
 			b.call(why, "symlinkat", Str(m.Name), dir, Str(link))
 		}
 	}
-	if o.flags&msRdonly != 0 {
-		b.setattr(why, dir, 0, attrRdonly, 0, 0)
+	b.show = func() {
+		for k, m := range in.Facts.Cgroups {
+			if namespaced {
+				b.enter(why, at[k])
+				b.call(why, "mount", Str("cgroup"), Str("."), Str(m.Type), Flags(o.flags), data(m.Data))
+				continue
+			}
+			sub := bindOf(o)
+			t := b.save(why+": bind of "+m.Source, "open_tree", Int(atFdcwd), Str(m.Source), Flags(openTreeClone|oCloexec|atRecursive))
+			b.setattr(why, t, 0, sub.attrSet, sub.attrClear, 0)
+			b.finish(why, t, at[k], sub)
+		}
+		if o.flags&msRdonly != 0 {
+			b.setattr(why, dir, 0, attrRdonly, 0, 0)
+		}
+	}
+	if b.owned || !in.alone(i, dst) {
+		b.settle(in)
 	}
 	return nil
 }
@@ -230,25 +239,25 @@ func (b *builder) masked(paths []string) {
 		clone := b.here() - 1
 		b.attach(why, t, s)
 		attached := b.here() - 1
-		b.plan.Steps[clone].Rescue = []Rescue{{Errno: eBADF, Skip: b.skipFrom(clone)}}
+		b.step(clone).Rescue = []Rescue{{Errno: eBADF, Skip: b.skipFrom(clone)}}
 		b.enter(why, s)
 		b.call(why, "mount", Str("tmpfs"), Str("."), Str("tmpfs"), Flags(msRdonly|msNosuid|msNodev|msNoexec), Str("nr_blocks=1,nr_inodes=1"))
 		b.call(why, "openat2", b.root, Str(directory), inside(oPath, 0), Int(sizeofHow)).Save = empty
 		mounted := b.here() - 1
-		b.plan.Steps[first].Rescue = []Rescue{{Errno: eNOTDIR, Skip: b.skipFrom(first)}}
+		b.step(first).Rescue = []Rescue{{Errno: eNOTDIR, Skip: b.skipFrom(first)}}
 		b.call(why, "openat2", b.root, Str(p), inside(oPath, 0), Int(sizeofHow)).Save = s
 		file := b.here() - 1
 		// A clone for each path, of the host's own /dev/null, which no image
 		// can have replaced (CVE-2025-31133).
 		t = b.save(why, "open_tree", Int(atFdcwd), Str("/dev/null"), Flags(openTreeClone|oCloexec))
 		b.attach(why, t, s)
-		b.plan.Steps[attached].Skip = b.skipFrom(attached)
-		b.plan.Steps[mounted].Skip = b.skipFrom(mounted)
-		b.plan.Steps[file].Rescue = []Rescue{
+		b.step(attached).Skip = b.skipFrom(attached)
+		b.step(mounted).Skip = b.skipFrom(mounted)
+		b.step(file).Rescue = []Rescue{
 			{Errno: eNOENT, Skip: b.skipFrom(file)},
 			{Errno: eNOTDIR, Skip: b.skipFrom(file)},
 		}
-		b.plan.Steps[first].Rescue = append(b.plan.Steps[first].Rescue,
+		b.step(first).Rescue = append(b.step(first).Rescue,
 			Rescue{Errno: eNOENT, Skip: b.skipFrom(first)})
 	}
 }
@@ -263,7 +272,7 @@ func (b *builder) readonly(paths []string) {
 		t := b.save(why, "open_tree", s, Str(""), Flags(openTreeClone|oCloexec|atEmptyPath|atRecursive))
 		b.setattr(why, t, atRecursive, attrRdonly, 0, 0)
 		b.attach(why, t, s)
-		b.plan.Steps[first].Rescue = []Rescue{
+		b.step(first).Rescue = []Rescue{
 			{Errno: eNOENT, Skip: b.skipFrom(first)},
 			{Errno: eNOTDIR, Skip: b.skipFrom(first)},
 		}

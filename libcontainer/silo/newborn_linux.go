@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -21,10 +22,14 @@ type memory struct {
 	own    int   // this process's own pid namespace, the thread's way back
 	pid    int32 // written by the kernel
 	pidfd  int32
+	mask   uint64   // of blocked signals, this thread's and so the child's
 	report uintptr  // slot 0: the descriptor errors are reported to
 	first  *program // what the child begins with
 	then   *program // what it goes on with, once its parent says so
 	ops    []op     // then's
+
+	signals  uint32 // so often the parent has let the child go on
+	patience unix.Timespec
 }
 
 // converse makes the socket pair between parent and child.
@@ -73,17 +78,47 @@ func (c *child) proceed(p *Plan, files map[File]int) error {
 		return err
 	}
 	c.plan, c.memory.then, c.memory.ops = p, g, g.ops
-	return c.ack()
+	c.memory.signal()
+	return nil
+}
+
+// signal lets the child go on, or will when it comes to wait for that.
+func (m *memory) signal() {
+	atomic.AddUint32(&m.signals, 1)
+	_, _, _ = unix.RawSyscall6(unix.SYS_FUTEX, uintptr(unsafe.Pointer(&m.signals)), futexWakePrivate, 1, 0, 0, 0)
 }
 
 // complete gives the child the descriptors that its plan names and that have
-// been opened since. It says codeApart when it has a table of descriptors of
-// its own; until then nothing that the plan names may be closed.
+// been opened since. What it says next it says with a table of descriptors of its
+// own; until then nothing that the plan names may be closed.
 func (c *child) complete(files map[File]int) error {
 	if err := c.memory.then.bind(files); err != nil {
 		return err
 	}
-	return c.ack()
+	c.memory.signal()
+	return nil
+}
+
+// errands takes the steps that the plan has for the parent, which has all that the
+// child opened before it had descriptors of its own.
+func (c *child) errands(ctx context.Context, program, cwd string) error {
+	if len(c.plan.Errands) == 0 {
+		return nil
+	}
+	if err := c.born(); err != nil {
+		return err
+	}
+	code, value, said, err := c.next(ctx)
+	if err != nil {
+		return err
+	}
+	if !said || code != codeErrands {
+		return c.failure(code, value, said, program, cwd)
+	}
+	if step, errno := walk(c.memory.then.errands, c.memory); errno != 0 {
+		return describe(&c.plan.Errands[step], unix.Errno(errno), program, cwd)
+	}
+	return nil
 }
 
 func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) {
@@ -91,6 +126,12 @@ func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) 
 	if err != nil {
 		return nil, err
 	}
+	c.beget()
+	return c, nil
+}
+
+// beget has another thread clone the child.
+func (c *child) beget() {
 	m, failed, theirs := c.memory, c.failed, c.theirs
 	go func() {
 		if errno := bear(m); errno != 0 {
@@ -101,7 +142,6 @@ func clone(p *Plan, flags uint64, files map[File]int, into int) (*child, error) 
 	// The clone goes first, on this thread: it takes the kernel longest, and
 	// another thread is found for us meanwhile.
 	runtime.Gosched()
-	return c, nil
 }
 
 // follow clones a child that needs no answers (Input.Alone), and comes back
@@ -123,7 +163,7 @@ func follow(p *Plan, files map[File]int, into int) (*child, error) {
 
 // conceive lays out what a child begins with.
 func conceive(p *Plan, flags uint64, files map[File]int, into int) (*child, error) {
-	m := &memory{pidfd: -1, pids: -1}
+	m := &memory{pidfd: -1, pids: -1, patience: unix.NsecToTimespec(int64(patience))}
 	c := &child{sync: files[fileParent], theirs: files[fileSync], pidfd: -1, plan: p, memory: m, failed: make(chan unix.Errno, 1)}
 	var err error
 	if m.first, err = lower(p, files, &m.report, nil); err != nil {
@@ -147,7 +187,7 @@ func conceive(p *Plan, flags uint64, files map[File]int, into int) (*child, erro
 		}
 	}
 	m.args = cloneArgs{
-		flags:      flags | unix.CLONE_PIDFD | unix.CLONE_PARENT_SETTID,
+		flags:      flags | unix.CLONE_PIDFD | unix.CLONE_PARENT_SETTID | unix.CLONE_CLEAR_SIGHAND,
 		pidfd:      uint64(uintptr(unsafe.Pointer(&m.pidfd))),
 		parentTid:  uint64(uintptr(unsafe.Pointer(&m.pid))),
 		exitSignal: uint64(unix.SIGCHLD),

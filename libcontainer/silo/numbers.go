@@ -54,6 +54,7 @@ const (
 
 	openTreeClone  = 0x1
 	moveFromEmpty  = 0x4
+	moveToSymlinks = 0x10
 	moveToEmpty    = 0x40
 	atFdcwd        = -100
 	atEmptyPath    = 0x1000
@@ -104,9 +105,8 @@ const (
 
 	fSetfd = 2
 
-	prSetPdeathsig        = 1
-	sigKill               = 9
-	solSocket, rcvTimeout = 1, 20
+	prSetPdeathsig = 1
+	sigKill        = 9
 
 	itimerReal = 0
 	cloneFiles = 0x400

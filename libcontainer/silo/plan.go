@@ -8,6 +8,7 @@
 package silo
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,6 +20,10 @@ type Plan struct {
 	// that clones enters it for that moment. "": the child is born in wrun's own.
 	Pids  File
 	Steps []Step
+	// Errands are steps that the parent takes while a child that waited for its
+	// cgroup goes on: those that need a descriptor of the child's and none of its
+	// namespaces, and for which nobody waits but the program.
+	Errands []Step
 	// Visible: others may look into the child until the plan forbids it.
 	Visible bool
 	Slots   int // registers used; slot 0 is the descriptor errors are reported to
@@ -47,6 +52,10 @@ const (
 	callFail = "fail" // end the walk with the errno given
 	callTell = "tell" // write a record to the descriptor: code and value
 	callFork = "fork" // clone(CLONE_PARENT): the child goes on, the caller reports the pid and exits
+	// callAwait: the parent has said so many times that the child can go on. By a
+	// word of memory: whoever is woken by a socket gets the processor of who writes
+	// to it, and the parent is far from done with it.
+	callAwait = "await"
 	// callProceed: go on with the same step of the plan proper, which has
 	// become known meanwhile.
 	callProceed = "proceed"
@@ -110,6 +119,28 @@ const (
 	fileGroup   File = "group"   // directory of cgroup v2 that the child is born into, to be closed
 )
 
+// shared lists the registers of descriptors that a child which has its parent's
+// table opens and does not close until it has its own.
+func (p *Plan) shared() []Slot {
+	var open []Slot
+	for i := range p.Steps {
+		s := &p.Steps[i]
+		switch s.Call {
+		case "unshare":
+			if s.Args[0] == Flags(cloneFiles) {
+				return open
+			}
+		case "openat", "openat2", "open_tree", "socket", "fsopen", "fsmount":
+			if !slices.Contains(open, s.Save) {
+				open = append(open, s.Save)
+			}
+		case "close":
+			open = slices.DeleteFunc(open, func(o Slot) bool { return o == s.Args[0] })
+		}
+	}
+	return nil
+}
+
 func (a Int) text() string   { return strconv.FormatInt(int64(a), 10) }
 func (a Flags) text() string { return "0x" + strconv.FormatUint(uint64(a), 16) }
 func (a Str) text() string   { return strconv.Quote(string(a)) }
@@ -158,9 +189,21 @@ func (p *Plan) String() string {
 		b.WriteString(", in the pid namespace of " + p.Pids.text())
 	}
 	b.WriteString("\n")
+	writeSteps(&b, p.Steps)
+	if len(p.Errands) > 0 {
+		b.WriteString("the parent's errands\n")
+		writeSteps(&b, p.Errands)
+	}
+	for _, w := range p.Warnings {
+		b.WriteString("warning: " + w + "\n")
+	}
+	return b.String()
+}
+
+func writeSteps(b *strings.Builder, steps []Step) {
 	why := ""
-	for i := range p.Steps {
-		s := &p.Steps[i]
+	for i := range steps {
+		s := &steps[i]
 		if s.Why != "" && s.Why != why {
 			why = s.Why
 			b.WriteString("# " + why + "\n")
@@ -168,10 +211,6 @@ func (p *Plan) String() string {
 		n := strconv.Itoa(i)
 		b.WriteString(strings.Repeat(" ", max(0, 5-len(n))) + n + "  " + s.text() + "\n")
 	}
-	for _, w := range p.Warnings {
-		b.WriteString("warning: " + w + "\n")
-	}
-	return b.String()
 }
 
 func (s *Step) text() string {

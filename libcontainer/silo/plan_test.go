@@ -3,6 +3,7 @@ package silo
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -115,6 +116,14 @@ func TestPlans(t *testing.T) {
 		{"streams and preserved descriptors", func(in *Input) { in.Streams, in.Preserve = [3]bool{true, false, true}, 2 }},
 		{"cgroup v1", v1},
 		{"cgroup v1 without cgroup namespace", func(in *Input) { v1(in); in.unset(specs.CgroupNamespace) }},
+		{"child before its cgroup", func(in *Input) { v1(in); in.Waits = true }},
+		{"child before its cgroup without cgroup namespace", func(in *Input) { v1(in); in.Waits = true; in.unset(specs.CgroupNamespace) }},
+		{"child before its cgroup with hooks", func(in *Input) { v1(in); in.Waits, in.Hooks = true, true }},
+		{"child before its cgroup with a mount on that", func(in *Input) {
+			v1(in)
+			in.Waits = true
+			in.Spec.Mounts = append(in.Spec.Mounts, specs.Mount{Destination: "/sys/fs/cgroup/systemd/x", Type: "tmpfs", Source: "tmpfs"})
+		}},
 		{"cgroup v2 without cgroup namespace", func(in *Input) { in.unset(specs.CgroupNamespace) }},
 		{"seccomp with noNewPrivileges", func(in *Input) { in.Filter = filterOf(t) }},
 		{"seccomp without noNewPrivileges", func(in *Input) { in.Filter = filterOf(t); in.Spec.Process.NoNewPrivileges = false }},
@@ -336,25 +345,58 @@ func TestUnbuilt(t *testing.T) {
 }
 
 // checkPlan: every jump lands inside the plan, every register is written
-// before it is read, and nothing overflows what the walk has room for.
+// before it is read, and nothing overflows what the walk has room for. What the
+// parent's errands save, the child reads only behind its next wait.
 func checkPlan(t *testing.T, p *Plan) {
 	t.Helper()
-	saved := make([]bool, p.Slots+1)
+	c := planCheck{T: t, saved: make([]bool, p.Slots+1)}
+	handed := slices.IndexFunc(p.Steps, func(s Step) bool { return s.Call == "write" && s.Why == "the parent's errands" })
+	if handed < 0 {
+		if len(p.Errands) > 0 {
+			t.Error("the child does not say when the errands can be run")
+		}
+		c.steps(p.Steps, 0, len(p.Steps))
+	} else {
+		awaited := handed + slices.IndexFunc(p.Steps[handed:], func(s Step) bool { return s.Call == callAwait })
+		c.steps(p.Steps, 0, handed)
+		mine := slices.Clone(c.saved)
+		c.steps(p.Errands, 0, len(p.Errands))
+		both := c.saved
+		c.saved = mine
+		c.steps(p.Steps, handed, awaited)
+		for i := range both {
+			c.saved[i] = c.saved[i] || both[i]
+		}
+		c.steps(p.Steps, awaited, len(p.Steps))
+	}
+	if n := len(p.Steps); n == 0 || p.Steps[n-1].Call != "execveat" {
+		t.Error("the plan does not end with the program")
+	}
+}
+
+type planCheck struct {
+	*testing.T
+	saved []bool
+}
+
+// steps checks the part of list from one index to another.
+func (t *planCheck) steps(list []Step, from, to int) {
+	t.Helper()
 	read := func(i int, s Slot) {
-		if s < 0 || int(s) > p.Slots || !saved[s] {
-			t.Errorf("step %d %s reads $%d, which no step before it saves", i, p.Steps[i].text(), s)
+		if s < 0 || int(s) >= len(t.saved) || !t.saved[s] {
+			t.Errorf("step %d %s reads $%d, which no step before it saves", i, list[i].text(), s)
 		}
 	}
-	for i := range p.Steps {
-		s := &p.Steps[i]
+	for i := from; i < to; i++ {
+		s := &list[i]
 		jumps := []int{s.Skip}
 		for _, r := range s.Rescue {
 			jumps = append(jumps, r.Skip)
 		}
 		for _, skip := range jumps {
-			last := i == len(p.Steps)-1 && skip == 0 // the end of the walk
-			if to := i + 1 + skip; skip < 0 || to >= len(p.Steps) && !last {
-				t.Errorf("step %d %s jumps to %d of %d", i, s.text(), to, len(p.Steps))
+			last := i == len(list)-1 && skip == 0 // the end of the walk
+			if at := i + 1 + skip; skip < 0 || at >= len(list) && !last {
+				t.Errorf("step %d %s jumps to %d of %d", i, s.text(), at, len(list))
 			}
 		}
 		if len(s.Rescue) > 3 || len(s.Args) > 6 {
@@ -376,14 +418,11 @@ func checkPlan(t *testing.T, p *Plan) {
 				}
 			}
 		}
-		if int(s.Save) > p.Slots {
-			t.Errorf("step %d saves into $%d of %d", i, s.Save, p.Slots)
+		if int(s.Save) >= len(t.saved) {
+			t.Errorf("step %d saves into $%d of %d", i, s.Save, len(t.saved)-1)
 		} else if s.Save != 0 || s.Call == callLet {
-			saved[s.Save] = true
+			t.saved[s.Save] = true
 		}
-	}
-	if n := len(p.Steps); n == 0 || p.Steps[n-1].Call != "execveat" {
-		t.Error("the plan does not end with the program")
 	}
 }
 

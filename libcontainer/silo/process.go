@@ -189,14 +189,14 @@ func (b *builder) program(p *specs.Process) Slot {
 		full := Str(strings.TrimSuffix(dir, "/") + "/" + name)
 		b.call(why, "faccessat2", Int(atFdcwd), full, Int(1), Flags(atEaccess)).Rescue = []Rescue{{Skip: 2}}
 		b.call(why, "faccessat2", Int(atFdcwd), full+"/.", Int(0), Flags(atEaccess))
-		s := &b.plan.Steps[b.here()-1]
+		s := b.step(b.here() - 1)
 		s.Rescue, s.Skip = []Rescue{{}}, 1 // a directory is passed over
 		b.call(why, callLet, full).Save = found
 		lets = append(lets, b.here()-1)
 	}
 	b.call(notInPath, callFail, Int(eNOENT))
 	for _, i := range lets {
-		b.plan.Steps[i].Skip = b.skipFrom(i)
+		b.step(i).Skip = b.skipFrom(i)
 	}
 	return found
 }

@@ -28,6 +28,7 @@ type system struct {
 	cwd   string // process.cwd, for an error of the child's
 	// direct: the child has no gate and the creator is about to start it.
 	direct bool
+	lent   []int    // descriptors that the child may still take copies of
 	execs  []*child // started by Exec of this system
 }
 
@@ -109,6 +110,11 @@ func (s *system) goOn(ctx context.Context) error {
 	ready := false
 	for {
 		code, value, said, err := s.child.next(ctx)
+		s.child.part()
+		for _, fd := range s.lent {
+			unix.Close(fd)
+		}
+		s.lent = nil
 		switch {
 		case err != nil:
 			return err
@@ -225,7 +231,7 @@ func (c *child) wait(ctx context.Context) (int, error) {
 	reaped := c.end.reaped
 	c.end.mu.Unlock()
 	if !reaped {
-		if err := await(ctx, c.pidfd, 0); err != nil {
+		if err := await(ctx, forever, c.pidfd); err != nil {
 			return 0, fmt.Errorf("wait for process %d: %w", c.pid, err)
 		}
 	}
@@ -340,7 +346,7 @@ func (s *system) end(ctx context.Context) error {
 	}
 	s.bequeath(ctx)
 	// A pidfd becomes readable when the process has ended (pidfd_open(2)).
-	if err := await(ctx, fd, closePatience); err != nil {
+	if err := await(ctx, closePatience, fd); err != nil {
 		return fmt.Errorf("wait for the end of process %d: %w", s.h.Pid, err)
 	}
 	s.bury()

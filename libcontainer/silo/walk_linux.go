@@ -1,23 +1,22 @@
 package silo
 
 import (
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// Go's own fork hooks: they hold back the signals around a raw clone, so the
-// child starts with none pending and none handled.
+// Go's own fork hooks: they hold back the signals around a raw clone. What the
+// third of them does in the child, system call by system call, the kernel does at
+// once (CLONE_CLEAR_SIGHAND).
 //
 //go:linkname runtimeBeforeFork syscall.runtime_BeforeFork
 func runtimeBeforeFork()
 
 //go:linkname runtimeAfterFork syscall.runtime_AfterFork
 func runtimeAfterFork()
-
-//go:linkname runtimeAfterForkInChild syscall.runtime_AfterForkInChild
-func runtimeAfterForkInChild()
 
 // The thread that clones may be held until the child executes its program. To
 // Go's scheduler and collector it is in a system call, one that is known to
@@ -61,6 +60,7 @@ const (
 	numberFork
 	numberProceed
 	numberTell
+	numberAwait
 )
 
 // cloneArgs is struct clone_args of clone3(2).
@@ -85,6 +85,7 @@ type cloneArgs struct {
 //go:nocheckptr
 func spawn(m *memory) syscall.Errno {
 	entersyscallblock()
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetmask, 0, uintptr(unsafe.Pointer(&m.mask)), unsafe.Sizeof(m.mask), 0, 0)
 	runtimeBeforeFork()
 	var e, back syscall.Errno
 	var errno uintptr
@@ -126,8 +127,10 @@ func cloneAndWalk(m *memory) (pid, errno uintptr) {
 	if errno != 0 || pid != 0 {
 		return
 	}
-	runtimeAfterForkInChild()
-	walk(m.first.ops, m)
+	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetmask, uintptr(unsafe.Pointer(&m.mask)), 0, unsafe.Sizeof(m.mask), 0, 0)
+	record := [2]uint32{}
+	record[0], record[1] = walk(m.first.ops, m)
+	syscall.RawSyscall(syscall.SYS_WRITE, m.report, uintptr(unsafe.Pointer(&record)), recordSize)
 	syscall.RawSyscall(syscall.SYS_EXIT_GROUP, childFailed, 0, 0)
 	// The container's own seccomp filter forbids even that. A fault is the one
 	// end that no filter can take away; exit_group in a loop would burn a
@@ -136,6 +139,29 @@ func cloneAndWalk(m *memory) (pid, errno uintptr) {
 		*nowhere = 0
 	}
 }
+
+// await waits for n signals in all, each time no longer than patience.
+//
+//go:nosplit
+//go:norace
+func (m *memory) await(n uint32) syscall.Errno {
+	for {
+		now := atomic.LoadUint32(&m.signals)
+		if now >= n {
+			return 0
+		}
+		_, _, errno := syscall.RawSyscall6(syscall.SYS_FUTEX, uintptr(unsafe.Pointer(&m.signals)), futexWaitPrivate, uintptr(now), uintptr(unsafe.Pointer(&m.patience)), 0, 0)
+		if errno == syscall.ETIMEDOUT {
+			return syscall.ETIMEDOUT
+		}
+	}
+}
+
+// SIG_SETMASK of sigprocmask(2).
+const sigSetmask = 2
+
+// futex(2): FUTEX_WAIT and FUTEX_WAKE within one address space.
+const futexWaitPrivate, futexWakePrivate = 0 | 128, 1 | 128
 
 // nowhere is a pointer that the compiler does not know to be nil.
 var nowhere *uintptr
@@ -150,12 +176,13 @@ const childFailed = 255
 // retry".
 const openTries = 10000
 
-// walk executes ops one by one and returns only when one fails.
+// walk executes ops one by one. It returns when one fails, with the number of its
+// Step, or, as ops for the parent do and those for a child do not, at their end.
 //
 //go:nosplit
 //go:norace
 //go:nocheckptr
-func walk(ops []op, m *memory) {
+func walk(ops []op, m *memory) (step, errno uint32) {
 	record := [2]uint32{}
 	for i := int32(0); int(i) < len(ops); {
 		o := &ops[i]
@@ -177,6 +204,8 @@ func walk(ops []op, m *memory) {
 		case numberTell:
 			record[0], record[1] = uint32(a[1]), uint32(a[2])
 			r, _, e = syscall.RawSyscall(syscall.SYS_WRITE, a[0], uintptr(unsafe.Pointer(&record)), recordSize)
+		case numberAwait:
+			e = m.await(uint32(a[0]))
 		case numberFork:
 			r, _, e = syscall.RawSyscall6(syscall.SYS_CLONE, syscall.CLONE_PARENT|uintptr(syscall.SIGCHLD), 0, 0, 0, 0, 0)
 			if e == 0 && r != 0 {
@@ -214,9 +243,8 @@ func walk(ops []op, m *memory) {
 			}
 		}
 		if !rescued {
-			record[0], record[1] = uint32(o.step), uint32(e)
-			syscall.RawSyscall(syscall.SYS_WRITE, m.report, uintptr(unsafe.Pointer(&record)), recordSize)
-			return
+			return uint32(o.step), uint32(e)
 		}
 	}
+	return 0, 0
 }

@@ -202,3 +202,32 @@ func receiveNonblock(fd int) int {
 	_ = unix.SetNonblock(fd, true)
 	return fd
 }
+
+// TestOwnDescriptors: a wrun that stays with its program holds nothing of the
+// container's, to whose mounts it has opened the way.
+func TestOwnDescriptors(t *testing.T) {
+	r := newRig(t, "sleep", "100")
+	r.save()
+	cmd, done := r.command("run", r.id)
+	r.must(cmd.Start())
+	r.until("it runs", func() bool {
+		res := r.wrun("state", r.id)
+		return res.code == 0 && strings.Contains(res.out, `"running"`)
+	})
+	dir := fmt.Sprintf("/proc/%d/fd", cmd.Process.Pid)
+	r.until("wrun has let go of the container's directories", func() bool {
+		names, err := os.ReadDir(dir)
+		r.must(err)
+		for _, n := range names {
+			info, err := os.Stat(filepath.Join(dir, n.Name()))
+			if err == nil && (info.IsDir() || info.Mode().Type() == os.ModeSocket) {
+				return false
+			}
+		}
+		return len(names) > 2
+	})
+	r.ok("kill", r.id, "KILL")
+	if res := done(cmd.Wait()); res.code != 137 {
+		t.Errorf("its end: %s", res)
+	}
+}

@@ -267,3 +267,11 @@ func TestSysctlBehindMounts(t *testing.T) {
 	}
 	r.equal("the mount", r.ok("exec", r.id, "ls", "/proc/sys/net"), "")
 }
+
+// TestRootIsALink: what root.path leads to is the root file system.
+func TestRootIsALink(t *testing.T) {
+	r := newRig(t, sh("echo $((1+1))")...)
+	r.must(os.Symlink("rootfs", filepath.Join(r.dir, "link")))
+	r.spec.Root.Path = "link"
+	r.equal("run", r.output(), "2")
+}
