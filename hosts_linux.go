@@ -9,6 +9,7 @@ import (
 	"wrun/libcontainer"
 	"wrun/libcontainer/silo"
 	"wrun/libcontainer/silo/cgroup"
+	"wrun/libcontainer/silo/systemd"
 	"wrun/libcontainer/uvm"
 	"wrun/libcontainer/wine"
 )
@@ -17,13 +18,13 @@ import (
 func hostFor(i libcontainer.Isolation) (libcontainer.Host, error) {
 	switch {
 	case i.OS == "windows" && i.Kind == libcontainer.UVM:
-		return wine.NewVM(uvm.New(), silo.New()), nil
+		return wine.NewVM(uvm.New(), silo.New(systemd.Client{})), nil
 	case i.OS == "windows":
-		return wine.NewSilo(silo.New()), nil
+		return wine.NewSilo(silo.New(systemd.Client{})), nil
 	case i.Kind == libcontainer.UVM:
 		return uvm.New(), nil
 	}
-	return silo.New(), nil
+	return silo.New(systemd.Client{}), nil
 }
 
 // unifiedCgroups tells whether this machine has cgroup v2 alone.

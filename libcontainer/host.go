@@ -170,8 +170,9 @@ type Config struct {
 	VMTemplate string // "off" has such a VM booted and not restored, "" the annotations say
 	VM         string // id of the container whose utility VM is to be shared, "" the annotations say
 
-	// Run says that the caller starts the container at once: Create may return
-	// before the container is parked, and what goes wrong then is Start's error.
+	// Run says that the process that creates the container starts it, too: Create
+	// may return before the container is parked, and what goes wrong then is
+	// Start's error. A container that it leaves without starting it ends with it.
 	Run bool
 
 	// Record saves the host's handle; called before each kind of side effect

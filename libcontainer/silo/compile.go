@@ -30,7 +30,7 @@ type Input struct {
 	Private       int     // descriptors of wrun's that the child closes at once
 	Streams       [3]bool // which of the standard streams are not wrun's own
 	Waits         bool    // the child is cloned before the plan is known
-	Direct        bool    // no start gate: the program runs as soon as the parent has saved its facts
+	Direct        bool    // no start gate: the program runs as soon as the parent says so
 	Visits        bool    // an exec or hook: no gate either
 	Alone         bool    // a visitor that needs nothing of its parent before its program runs
 	DenySetgroups bool    // the user namespace has setgroups(2) denied

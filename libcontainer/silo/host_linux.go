@@ -18,17 +18,17 @@ import (
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/silo/netdev"
 	"wrun/libcontainer/silo/seccomp"
-	"wrun/libcontainer/silo/systemd"
 )
 
 // Host is process isolation on this Linux machine.
-type Host struct{}
+type Host struct{ systemd cgroup.Systemd }
 
-// New returns the host. It holds no state and asks nothing yet.
-func New() *Host { return &Host{} }
+// New returns the host. It holds no state and asks nothing yet. s is asked for the
+// cgroups of the containers that want it; nil where none will.
+func New(s cgroup.Systemd) *Host { return &Host{s} }
 
 // Open finds a container by its handle.
-func (*Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.System, error) {
+func (o *Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.System, error) {
 	if len(raw) == 0 {
 		return nil, libcontainer.ErrNotFound // its creator died before it made anything
 	}
@@ -36,18 +36,18 @@ func (*Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.Syst
 	if err != nil {
 		return nil, err
 	}
-	return &system{h: h}, nil
+	return &system{h: h, systemd: o.systemd}, nil
 }
 
 // Create builds the container and parks it at the start gate.
-func (*Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer.Stdio) (_ libcontainer.System, err error) {
+func (o *Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer.Stdio) (_ libcontainer.System, err error) {
 	if c.Spec.Root == nil {
 		return nil, errors.New("root.path is missing: a Linux container has a root file system")
 	}
 	if err := mayCreate(c.Spec); err != nil {
 		return nil, err
 	}
-	s := &system{h: &handle{Dir: c.Dir}}
+	s := &system{h: &handle{Dir: c.Dir}, systemd: o.systemd}
 	if p := c.Spec.Process; p != nil {
 		s.cwd = p.Cwd
 	}
@@ -105,7 +105,7 @@ type birth struct {
 	moved    bool             // network devices are in the container
 	devices  []*netdev.Device // the same; their way back
 	slice    string           // systemd's, of the scope
-	manager  *systemd.Manager // a user's, found already
+	manager  cgroup.Manager   // a user's, found already
 	holder   *child           // keeps the scope until the child is in it
 	adjusted bool             // the child inherits the OOM score
 	made     bool             // something outside this process was announced, and perhaps made
@@ -154,13 +154,16 @@ func (b *birth) expect(ctx context.Context) error {
 	if err := b.adjust(); err != nil {
 		return err
 	}
-	if b.in.Facts.Born || !b.in.canWait() {
+	if !b.in.canWait() {
+		return converse(b.files)
+	}
+	// Who is there to start it needs no gate.
+	b.in.Direct = b.config.Run && b.slice == "" && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent() && len(b.in.linux().NetDevices) == 0
+	b.system.direct = b.in.Direct
+	if b.in.Facts.Born {
 		return converse(b.files)
 	}
 	b.in.Waits = true
-	// run waits for nothing in between, so neither does its child.
-	b.in.Direct = b.config.Run && b.slice == "" && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent() && len(b.in.linux().NetDevices) == 0
-	b.system.direct = b.in.Direct
 	life, err := unix.Open("/proc/self/cmdline", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open own command line: %w", err)
@@ -325,7 +328,7 @@ func (b *birth) accompany(ctx context.Context) error {
 			return err
 		}
 	}
-	if b.in.Direct {
+	if b.in.Direct && b.in.Waits {
 		// It has nothing to ask. Being told of its progress would have us run in
 		// its place: the kernel wakes who reads a socket on the writer's processor.
 		b.system.lent, b.opened = b.opened, nil
@@ -370,7 +373,8 @@ func (b *birth) accompany(ctx context.Context) error {
 			if err := b.netDevices(c.pid); err != nil {
 				return err
 			}
-			return attached(b.io) // the answer is Settle
+			b.system.ready = true
+			return attached(b.io) // the answer is Settle, or Start
 		default:
 			return c.failure(code, value, said, b.system.h.Program, b.system.cwd)
 		}

@@ -56,7 +56,7 @@ func TestHost(t *testing.T) {
 	prefix := fmt.Sprintf("wrun-hosttest-%d-", os.Getpid())
 	var count atomic.Int64
 	hosttest.Run(t, hosttest.Setup{
-		Host: New(),
+		Host: New(nil),
 		Config: func(t *testing.T, args ...string) *libcontainer.Config {
 			dir := t.TempDir()
 			id := prefix + fmt.Sprint(count.Add(1))

@@ -23,13 +23,15 @@ const closePatience = 10 * time.Second
 
 // system is one container. child is set only in the process that created it.
 type system struct {
-	h     *handle
-	child *child
-	cwd   string // process.cwd, for an error of the child's
-	// direct: the child has no gate and the creator is about to start it.
-	direct bool
-	lent   []int    // descriptors that the child may still take copies of
-	execs  []*child // started by Exec of this system
+	h       *handle
+	systemd cgroup.Systemd // nil: nobody is asked
+	child   *child
+	cwd     string // process.cwd, for an error of the child's
+	// direct: the child has no gate, for its creator starts it. ready: it has said
+	// that it waits for that.
+	direct, ready bool
+	lent          []int    // descriptors that the child may still take copies of
+	execs         []*child // started by Exec of this system
 }
 
 func (s *system) Handle() libcontainer.Handle { return s.h.encode() }
@@ -70,7 +72,7 @@ func (s *system) Live(context.Context) (libcontainer.Live, error) {
 	if l.Exists, err = s.alive(); err != nil || !l.Exists {
 		return l, err
 	}
-	parked, err := s.h.parked()
+	parked, err := s.parked()
 	if err != nil {
 		return l, err
 	}
@@ -81,9 +83,20 @@ func (s *system) Live(context.Context) (libcontainer.Live, error) {
 	return l, err
 }
 
+// unstarted tells whether the child waits for this process.
+func (s *system) unstarted() bool { return s.direct && s.child != nil && s.child.sync >= 0 }
+
+// parked tells whether the child still waits for its start.
+func (s *system) parked() (bool, error) {
+	if s.unstarted() {
+		return true, nil
+	}
+	return s.h.parked()
+}
+
 // Settle answers the parked child that it may live on without this process.
 func (s *system) Settle() error {
-	if s.child == nil || s.child.sync < 0 {
+	if s.child == nil || s.child.sync < 0 || s.direct {
 		return nil
 	}
 	defer s.child.close()
@@ -92,7 +105,7 @@ func (s *system) Settle() error {
 
 // Start lets the parked child execute the program.
 func (s *system) Start(ctx context.Context) error {
-	if s.direct && s.child != nil && s.child.sync >= 0 {
+	if s.unstarted() {
 		return s.goOn(ctx)
 	}
 	if err := s.Settle(); err != nil {
@@ -107,7 +120,7 @@ func (s *system) goOn(ctx context.Context) error {
 	defer s.child.close()
 	// If it is dead already, its last words tell more than this error does.
 	answered := s.child.ack()
-	ready := false
+	ready := s.ready
 	for {
 		code, value, said, err := s.child.next(ctx)
 		s.child.part()
@@ -122,6 +135,8 @@ func (s *system) goOn(ctx context.Context) error {
 			ready = true
 		case !said && ready && answered == nil: // silence: it has executed the program
 			return nil
+		case !said && s.ready: // it has ended while it waited
+			return libcontainer.ErrNotRunning
 		default:
 			return s.child.failure(code, value, said, s.h.Program, s.cwd)
 		}
@@ -165,7 +180,7 @@ func (s *system) meant(sig unix.Signal) (unix.Signal, error) {
 	if !s.h.OwnPids || sig < 0 || sig > 64 {
 		return sig, nil
 	}
-	parked, err := s.h.parked()
+	parked, err := s.parked()
 	if parked {
 		return unix.SIGKILL, err
 	}
@@ -395,7 +410,7 @@ func (s *system) Update(ctx context.Context, r *specs.LinuxResources) error {
 	}
 	// The kernel has not refused it. systemd writes the same, but for processor
 	// time, which it rounds.
-	if err := updateUnit(ctx, s.h.Group, r); err != nil {
+	if err := updateUnit(ctx, s.systemd, s.h.Group, r); err != nil {
 		return err
 	}
 	return s.h.Group.Update(r, nil)

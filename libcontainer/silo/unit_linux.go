@@ -8,23 +8,31 @@ import (
 	"os"
 	"strings"
 
-	"github.com/godbus/dbus/v5"
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
 	"wrun/libcontainer/silo/cgroup"
-	"wrun/libcontainer/silo/systemd"
 )
 
 // askSystemd connects to the systemd at an address, and tells who cannot what to
 // do instead.
-func askSystemd(ctx context.Context, address string) (*systemd.Manager, error) {
-	m, err := systemd.Connect(ctx, address)
-	if errors.Is(err, systemd.ErrNotRunning) {
+func askSystemd(ctx context.Context, s cgroup.Systemd, address string) (cgroup.Manager, error) {
+	m, err := connect(ctx, s, address)
+	if errors.Is(err, cgroup.ErrNoSystemd) {
 		err = libcontainer.WithHint(err, "without --systemd-cgroup wrun makes cgroups itself; engines ask for that with cgroup_manager = \"cgroupfs\" (podman), SystemdCgroup = false (containerd), native.cgroupdriver=cgroupfs (Docker)")
 	}
 	return m, err
+}
+
+// errNoSystemd: this program was built for a place where nobody asks systemd.
+var errNoSystemd = fmt.Errorf("this program speaks to no systemd: %w", cgroup.ErrNoSystemd)
+
+func connect(ctx context.Context, s cgroup.Systemd, address string) (cgroup.Manager, error) {
+	if s == nil {
+		return nil, errNoSystemd
+	}
+	return s.Connect(ctx, address)
 }
 
 // placeOfUser is place where an ordinary user's systemd makes the cgroup. Who
@@ -33,7 +41,7 @@ func askSystemd(ctx context.Context, address string) (*systemd.Manager, error) {
 func (b *birth) placeOfUser(ctx context.Context, layout *cgroup.Layout, all bool) (*cgroup.Group, error) {
 	l := b.in.linux()
 	under, err := b.findUser(ctx, layout)
-	if absent := errors.Is(err, systemd.ErrNotRunning) || errors.Is(err, unix.EACCES); absent && !asksForGroup(l) {
+	if absent := errors.Is(err, cgroup.ErrNoSystemd) || errors.Is(err, unix.EACCES); absent && !asksForGroup(l) {
 		b.config.Warn("the container has no cgroup: %v", err)
 		return nil, nil
 	}
@@ -44,7 +52,7 @@ func (b *birth) placeOfUser(ctx context.Context, layout *cgroup.Layout, all bool
 	if g, b.slice, err = layout.Scope(l.CgroupsPath, b.in.ID, l.Resources, all, under); err != nil {
 		return nil, err
 	}
-	g.Manager = b.manager.Address
+	g.Manager = b.manager.Address()
 	return g, nil
 }
 
@@ -53,10 +61,13 @@ func (b *birth) placeOfUser(ctx context.Context, layout *cgroup.Layout, all bool
 func (b *birth) findUser(ctx context.Context, layout *cgroup.Layout) (under string, err error) {
 	const without = "without --systemd-cgroup (podman: cgroup_manager = \"cgroupfs\"), linux.cgroupsPath and linux.resources the container needs no cgroup"
 	if !layout.Pure() {
-		return "", libcontainer.WithHint(fmt.Errorf("a user's systemd makes cgroups of v2 alone, and this machine has others: %w", systemd.ErrNotRunning), without)
+		return "", libcontainer.WithHint(fmt.Errorf("a user's systemd makes cgroups of v2 alone, and this machine has others: %w", cgroup.ErrNoSystemd), without)
 	}
-	b.manager, err = systemd.ConnectUser(ctx, os.Getenv)
-	if errors.Is(err, systemd.ErrNotRunning) {
+	if b.system.systemd == nil {
+		return "", errNoSystemd
+	}
+	b.manager, err = b.system.systemd.ConnectUser(ctx, os.Getenv)
+	if errors.Is(err, cgroup.ErrNoSystemd) {
 		return "", libcontainer.WithHint(err, "a user's systemd runs while they are logged in, and always after `loginctl enable-linger USER`; "+without)
 	}
 	if err != nil {
@@ -79,7 +90,7 @@ func (b *birth) findUser(ctx context.Context, layout *cgroup.Layout) (under stri
 func (b *birth) scope(ctx context.Context, g *cgroup.Group) (err error) {
 	m := b.manager
 	if m == nil {
-		if m, err = askSystemd(ctx, ""); err != nil {
+		if m, err = askSystemd(ctx, b.system.systemd, ""); err != nil {
 			return err
 		}
 		defer m.Close()
@@ -88,7 +99,7 @@ func (b *birth) scope(ctx context.Context, g *cgroup.Group) (err error) {
 	if err != nil {
 		return err
 	}
-	annotated, err := systemd.Annotated(b.in.Spec.Annotations)
+	annotated, err := b.system.systemd.Annotated(b.in.Spec.Annotations)
 	if err != nil {
 		return err
 	}
@@ -103,21 +114,21 @@ func (b *birth) scope(ctx context.Context, g *cgroup.Group) (err error) {
 	if pid < 0 || pid > math.MaxInt32 {
 		return fmt.Errorf("process %d has no number that systemd takes", pid)
 	}
-	properties := append([]systemd.Property{
-		{Name: "Description", Value: dbus.MakeVariant("wrun container " + b.config.ID)},
-		{Name: "Slice", Value: dbus.MakeVariant(b.slice)},
-		{Name: "PIDs", Value: dbus.MakeVariant([]uint32{uint32(pid)})},
+	properties := append([]cgroup.Property{
+		{Name: "Description", Value: "wrun container " + b.config.ID},
+		{Name: "Slice", Value: b.slice},
+		{Name: "PIDs", Value: []uint32{uint32(pid)}},
 		// The limits below are written to the files of the group, too, and the
 		// container may have sub-groups: both need the group to be ours.
-		{Name: "Delegate", Value: dbus.MakeVariant(true)},
-		{Name: "DefaultDependencies", Value: dbus.MakeVariant(false)},
-		{Name: "CPUAccounting", Value: dbus.MakeVariant(true)},
-		{Name: "MemoryAccounting", Value: dbus.MakeVariant(true)},
-		{Name: "TasksAccounting", Value: dbus.MakeVariant(true)},
-		{Name: ioAccounting(b.in.Facts.Unified), Value: dbus.MakeVariant(true)},
+		{Name: "Delegate", Value: true},
+		{Name: "DefaultDependencies", Value: false},
+		{Name: "CPUAccounting", Value: true},
+		{Name: "MemoryAccounting", Value: true},
+		{Name: "TasksAccounting", Value: true},
+		{Name: ioAccounting(b.in.Facts.Unified), Value: true},
 	}, known(limits, version)...)
 	if err := m.Start(ctx, g.Unit, append(properties, annotated...)); err != nil {
-		if errors.Is(err, systemd.ErrExists) {
+		if errors.Is(err, cgroup.ErrUnitExists) {
 			b.system.h.Group = nil // whose unit it is has the group, too
 		}
 		return err
@@ -142,24 +153,14 @@ func ioAccounting(unified bool) string {
 	return "BlockIOAccounting"
 }
 
-// known words properties for D-Bus, without those that this systemd is too old
-// for; the control files have these limits in any case.
-func known(list []cgroup.Property, version int) []systemd.Property {
-	all := make([]systemd.Property, 0, len(list))
+// known leaves out the properties that this systemd is too old for; the control
+// files have these limits in any case.
+func known(list []cgroup.Property, version int) []cgroup.Property {
+	all := make([]cgroup.Property, 0, len(list))
 	for _, p := range list {
-		if p.Since > version {
-			continue
+		if p.Since <= version {
+			all = append(all, p)
 		}
-		value := p.Value
-		if devices, ok := value.([][2]string); ok {
-			type device struct{ Path, Access string }
-			pairs := make([]device, len(devices))
-			for i, d := range devices {
-				pairs[i] = device{d[0], d[1]}
-			}
-			value = pairs
-		}
-		all = append(all, systemd.Property{Name: p.Name, Value: dbus.MakeVariant(value)})
 	}
 	return all
 }
@@ -202,12 +203,12 @@ func (b *birth) letGo() {
 }
 
 // updateUnit tells systemd of new limits.
-func updateUnit(ctx context.Context, g *cgroup.Group, r *specs.LinuxResources) error {
+func updateUnit(ctx context.Context, s cgroup.Systemd, g *cgroup.Group, r *specs.LinuxResources) error {
 	limits, err := g.UnitProperties(r, false)
 	if err != nil || len(limits) == 0 {
 		return err
 	}
-	m, err := askSystemd(ctx, g.Manager)
+	m, err := askSystemd(ctx, s, g.Manager)
 	if err != nil {
 		return err
 	}
@@ -223,7 +224,7 @@ func updateUnit(ctx context.Context, g *cgroup.Group, r *specs.LinuxResources) e
 // systemd forget its unit.
 func (s *system) removeGroup(ctx context.Context, kill bool) error {
 	g := s.h.Group
-	m, err := findUnit(ctx, g)
+	m, err := findUnit(ctx, s.systemd, g)
 	if m != nil {
 		defer m.Close()
 	}
@@ -247,12 +248,12 @@ var errAnothers = errors.New("the unit is somebody else's")
 
 // findUnit connects to the systemd that has the group's unit; nil where it has
 // none.
-func findUnit(ctx context.Context, g *cgroup.Group) (*systemd.Manager, error) {
+func findUnit(ctx context.Context, s cgroup.Systemd, g *cgroup.Group) (cgroup.Manager, error) {
 	if g.Unit == "" {
 		return nil, nil
 	}
-	m, err := systemd.Connect(ctx, g.Manager)
-	if errors.Is(err, systemd.ErrNotRunning) {
+	m, err := connect(ctx, s, g.Manager)
+	if errors.Is(err, cgroup.ErrNoSystemd) {
 		return nil, nil
 	}
 	if err != nil {

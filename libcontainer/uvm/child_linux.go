@@ -24,8 +24,9 @@ type child struct {
 }
 
 // spawn starts the program with the given streams, the other end of a link, and
-// what of a terminal it makes itself. clone are the namespaces it begins.
-func spawn(stdio libcontainer.Stdio, clone uintptr, operands ...string) (*child, link, error) {
+// what of a terminal it makes itself. clone are the namespaces it begins, group is
+// the directory of a v2 cgroup for it or -1.
+func spawn(stdio libcontainer.Stdio, clone uintptr, group int, operands ...string) (*child, link, error) {
 	ours, theirs, err := newLink()
 	if err != nil {
 		return nil, -1, err
@@ -51,7 +52,7 @@ func spawn(stdio libcontainer.Stdio, clone uintptr, operands ...string) (*child,
 	}
 	p, err := os.StartProcess(self, append([]string{"wrun", MonitorCommand}, operands...), &os.ProcAttr{
 		Dir: "/", Files: inherited, Env: []string{"PATH=" + os.Getenv("PATH")},
-		Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: clone},
+		Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: clone, UseCgroupFD: group >= 0, CgroupFD: max(group, 0)},
 	})
 	if err != nil {
 		ours.close()

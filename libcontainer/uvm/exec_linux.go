@@ -80,7 +80,7 @@ var errNoDescriptors = errors.New("no descriptors can be passed into a utility V
 
 // send has a deputy do it.
 func (p *process) send(ctx context.Context, in wire.Exec, wait time.Duration, stdio libcontainer.Stdio) (made started, err error) {
-	c, l, err := spawn(stdio, 0, deputyCommand)
+	c, l, err := spawn(stdio, 0, -1, deputyCommand)
 	if err != nil {
 		return made, err
 	}

@@ -72,6 +72,7 @@ type birth struct {
 	stdio  libcontainer.Stdio
 	order  order
 	system *system
+	layout *cgroup.Layout
 	link   link // to the monitor
 	made   bool // something was recorded, and perhaps made
 }
@@ -146,8 +147,8 @@ func (b *birth) machine() error {
 // group makes the container's cgroup on the host. Its limits are kept by the
 // guest, whose kernel the container's processes are processes of.
 func (b *birth) group(context.Context) error {
-	layout, err := cgroup.Detect()
-	if err != nil {
+	var err error
+	if b.layout, err = cgroup.Detect(); err != nil {
 		return err
 	}
 	path := ""
@@ -155,7 +156,7 @@ func (b *birth) group(context.Context) error {
 		path = l.CgroupsPath
 	}
 	h := b.system.h
-	if h.Group, err = layout.Group(path, b.config.ID, nil, false); err != nil {
+	if h.Group, err = b.layout.Group(path, b.config.ID, nil, false); err != nil {
 		return err
 	}
 	if err := h.Group.Check(); err != nil {
@@ -178,21 +179,20 @@ func (b *birth) launch(ctx context.Context) error {
 	case b.system.h.Network == "":
 		clone |= unix.CLONE_NEWNET
 	}
-	err := inNetwork(b.system.h.Network, func() (err error) {
-		b.system.monitor, b.link, err = spawn(b.stdio, clone, operands...)
-		return err
+	h := b.system.h
+	err := inNetwork(h.Network, func() error {
+		return b.layout.Within(h.Group, func(into int) (err error) {
+			b.system.monitor, b.link, err = spawn(b.stdio, clone, into, operands...)
+			return err
+		})
 	})
 	if err != nil {
 		b.link = -1
 		return err
 	}
-	h := b.system.h
 	h.Pid = b.system.monitor.process.Pid
 	if h.Start, _, err = procstat.StartTime(h.Pid); err != nil {
 		return fmt.Errorf("look at the monitor: %w", err)
-	}
-	if err := h.Group.Add(h.Pid); err != nil { // before it starts anything
-		return err
 	}
 	if err := b.link.patience(createWait); err != nil {
 		return err

@@ -215,8 +215,11 @@ func (m *Machine) memoryObject(kind memory) string {
 func (m *Machine) Arguments(from memory) []string {
 	// The guest's kernel fills and copies memory by the string instructions that a
 	// processor of these features is quick at. QEMU translates those to a step for
-	// each byte, and other instructions better: a boot takes 0.16 s less.
-	cpu := "max,-erms,-fsrm"
+	// each byte, and other instructions better: a boot takes 0.16 s less. Without
+	// SMAP and protection keys, which guard the guest's kernel from its own programs,
+	// each copy between the two ends no translated block, and a switch saves less:
+	// 0.03 s.
+	cpu := "max,-erms,-fsrm,-smap,-pku"
 	if m.Accel == KVM {
 		cpu = "host"
 	}
@@ -234,8 +237,8 @@ func (m *Machine) Arguments(from memory) []string {
 		"-chardev", "socket,id=console,fd=" + strconv.Itoa(consoleFD),
 		"-mon", "chardev=qmp,mode=control", "-serial", "chardev:console",
 		"-device", "virtio-serial-device,max_ports=4",
-		"-device", "virtserialport,chardev=agent,name=" + guest.AgentPort,
-		"-device", "virtserialport,chardev=files,name=" + guest.FilesPort,
+		"-device", "virtserialport,chardev=agent,nr=" + strconv.Itoa(guest.AgentPort),
+		"-device", "virtserialport,chardev=files,nr=" + strconv.Itoa(guest.FilesPort),
 		"-device", "pvpanic",
 	}
 	for i, mac := range m.Cards {

@@ -205,12 +205,12 @@ func (m *monitor) boot() error {
 	if dropped != nil {
 		m.warnings = append(m.warnings, fmt.Sprintf("the utility VM was booted: %v", dropped))
 	}
-	if err := m.vm.meet(); err != nil || len(m.cards) == 0 {
-		return err
+	if m.vm.meet(); len(m.cards) == 0 {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), longWait)
 	defer cancel()
-	if err := m.vm.conn.Call(ctx, wire.OpNetwork, wire.Network{Interfaces: m.cards}, nil); err != nil {
+	if err := m.vm.ask(ctx, wire.OpNetwork, wire.Network{Interfaces: m.cards}, nil); err != nil {
 		return m.vm.lost(err)
 	}
 	return nil
@@ -230,7 +230,7 @@ func (m *monitor) create() ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), bootWait)
 	defer cancel()
 	var made wire.Created
-	err = m.vm.conn.Call(ctx, wire.OpCreate, wire.Create{ID: m.ID, Spec: m.Spec, Streams: m.init.Streams, NoNewKeyring: m.NoNewKeyring, Sockets: m.socketsOf(m.ID)}, &made)
+	err = m.vm.ask(ctx, wire.OpCreate, wire.Create{ID: m.ID, Spec: m.Spec, Streams: m.init.Streams, NoNewKeyring: m.NoNewKeyring, Sockets: m.socketsOf(m.ID)}, &made)
 	if err != nil {
 		return nil, m.vm.lost(err)
 	}

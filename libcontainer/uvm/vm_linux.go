@@ -32,6 +32,8 @@ type vm struct {
 	ours  []link // our ends of its sockets
 	agent socket
 	conn  *wire.Conn
+	met   chan struct{} // closed when the agent has greeted us; then unmet is why it has not
+	unmet error
 	qmp   *qmp
 	said  *tail         // by QEMU and on the guest's console
 	gone  chan struct{} // closed when QEMU has ended
@@ -265,6 +267,8 @@ func (n notBooted) Unwrap() error { return n.error }
 
 // ready waits until the agent of a VM that boots listens.
 func (v *vm) ready(most time.Duration) error {
+	begun := make(chan error, 1)
+	go func() { begun <- v.qmp.do("qmp_capabilities", nil, nil) }()
 	heard := make(chan error, 1)
 	go func() {
 		said := make([]byte, len(wire.Ready))
@@ -288,12 +292,43 @@ func (v *vm) ready(most time.Duration) error {
 	case <-late.C:
 		return notBooted{v.failed("boot the utility VM", fmt.Errorf("its agent was not ready after %v", most))}
 	}
-	return v.qmp.do("qmp_capabilities", nil, nil)
+	return <-begun
 }
 
-// meet introduces the host to the agent, and has it work.
-func (v *vm) meet() error {
+// meet introduces the host to the agent, and has it work. It does not wait for
+// the answer: see ask.
+func (v *vm) meet() {
 	go func() { _ = v.conn.Run() }() // its error is every call's
+	v.met = make(chan struct{})
+	go func() {
+		defer close(v.met)
+		v.unmet = v.greet()
+	}()
+}
+
+// ask calls the agent. It may not have met its host yet: then it does what it is
+// asked right after that, where a second word after the first's answer would
+// come some milliseconds later.
+func (v *vm) ask(ctx context.Context, op string, in, out any) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		select {
+		case <-v.met:
+			if v.unmet != nil {
+				cancel() // it does nothing for who is not its host
+			}
+		case <-ctx.Done():
+		}
+	}()
+	err := v.conn.Call(ctx, op, in, out)
+	if <-v.met; v.unmet != nil {
+		return v.unmet
+	}
+	return err
+}
+
+func (v *vm) greet() error {
 	hello := wire.Hello{Version: wire.Version, Time: time.Now().UnixNano(), Entropy: make([]byte, 64), Files: true}
 	if _, err := unix.Getrandom(hello.Entropy, 0); err != nil {
 		return fmt.Errorf("get randomness for the utility VM: %w", err)

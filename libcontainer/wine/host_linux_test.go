@@ -97,7 +97,7 @@ func TestMain(m *testing.M) {
 func TestHost(t *testing.T) {
 	build(t)
 	t.Setenv(wine.CacheVariable, filepath.Join(filepath.Dir(tools), "cache"))
-	host := wine.NewSilo(silo.New())
+	host := wine.NewSilo(silo.New(nil))
 	host.Tools = tools
 	prefix := fmt.Sprintf("wrun-winetest-%d-", os.Getpid())
 	var count atomic.Int64

@@ -143,12 +143,14 @@ func fence(p, name string) string {
 		return "only store_windows.go, terminal_windows.go and hcs talk to Windows"
 	case under(name, hcsshim, winio, "github.com/sirupsen/logrus") && (dir != "libcontainer/hcs" || !strings.HasSuffix(base, "_windows.go")):
 		return "only the host on Windows links hcsshim and go-winio (ADR 0009)"
-	case under(name, godbus) && dir != "libcontainer/silo/systemd" && p != "libcontainer/silo/unit_linux.go":
-		return "only silos ask systemd (ADR 0016)"
+	case under(name, godbus) && dir != "libcontainer/silo/systemd":
+		return "only package systemd speaks D-Bus (ADR 0016)"
 	case dir == "libcontainer/silo/systemd":
-		if under(name, "wrun") {
+		if under(name, "wrun") && name != "wrun/libcontainer/silo/cgroup" {
 			return "who asks systemd knows nothing of containers"
 		}
+	case under(name, "wrun/libcontainer/silo/systemd") && !strings.HasPrefix(base, "hosts_"):
+		return "a silo is given its systemd: the agent in a utility VM has none, and pays for no D-Bus (ADR 0016)"
 	case under(name, runtimeTools):
 		if p != "template.go" || name != runtimeTools+"/generate" {
 			return "only the template of wrun spec is generated (ADR 0005)"
@@ -293,6 +295,7 @@ func TestFenceHolds(t *testing.T) {
 		{"libcontainer/hcs/computecore/call.go", "wrun/libcontainer"}, {"libcontainer/hcsdoc/attach.go", "os"},
 		{"libcontainer/hcsdoc/attach.go", "wrun/libcontainer"}, {"libcontainer/winver/winver.go", runtimeSpec},
 		{"libcontainer/silo/host_linux.go", godbus}, {"libcontainer/silo/systemd/units_linux.go", "wrun/libcontainer"},
+		{"libcontainer/silo/unit_linux.go", "wrun/libcontainer/silo/systemd"}, {"libcontainer/uvm/guest/agent_linux.go", "wrun/libcontainer/silo/systemd"},
 		{"main.go", "net/http"}, {"main.go", "regexp"}, {"libcontainer/hooks.go", "log"},
 	} {
 		if fence(tt.file, tt.name) == "" {

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"strconv"
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -247,11 +247,51 @@ func (j *Join) Close() {
 	j.Tasks, j.Into = nil, -1
 }
 
-// Add moves a process, with all its threads, into the group. It is the slow
-// way in (see Join), for processes that already run.
-func (g *Group) Add(pid int) error {
-	for i := range g.Dirs {
-		if err := write(g.dir(&g.Dirs[i])+"/cgroup.procs", strconv.Itoa(pid)); err != nil {
+// Within runs do on a thread that is in the group's v1 hierarchies meanwhile: what
+// it clones is born there. into is the directory of v2 to clone it into, or -1.
+//
+// It is for a process that cannot enter by itself while it has one thread; to be
+// moved by another costs a grace period (see Join).
+func (l *Layout) Within(g *Group, do func(into int) error) (err error) {
+	there, err := g.Open()
+	if err != nil {
+		return err
+	}
+	defer there.Close()
+	back, err := l.own(g).Open()
+	if err != nil {
+		return err
+	}
+	defer back.Close()
+	runtime.LockOSThread()
+	defer func() {
+		left := back.enter()
+		if err = errors.Join(err, left); left == nil {
+			runtime.UnlockOSThread() // else nothing more is to run on this thread
+		}
+	}()
+	if err := there.enter(); err != nil {
+		return err
+	}
+	return do(there.Into)
+}
+
+// own is where this process is in the v1 hierarchies of g.
+func (l *Layout) own(g *Group) *Group {
+	o := &Group{}
+	for i := range l.hierarchies {
+		h := &l.hierarchies[i]
+		if d, ok := g.find(h.controllers); ok && d.Controllers == h.controllers && h.controllers != "" {
+			o.Dirs = append(o.Dirs, Dir{Controllers: h.controllers, Mount: h.mount, Path: h.own})
+		}
+	}
+	return o
+}
+
+// enter moves the calling thread.
+func (j *Join) enter() error {
+	for _, fd := range j.Tasks {
+		if err := writeTo(fd, "a cgroup's tasks", "0"); err != nil {
 			return err
 		}
 	}

@@ -6,8 +6,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -67,7 +69,7 @@ func TestLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		defer func() { other.Process.Kill(); other.Wait() }()
-		if err := g.Add(other.Process.Pid); err != nil {
+		if err := add(g, other.Process.Pid); err != nil {
 			t.Fatal(err)
 		}
 		where, err := os.ReadFile("/proc/" + strconv.Itoa(other.Process.Pid) + "/cgroup")
@@ -305,4 +307,27 @@ func TestStats(t *testing.T) {
 	if len(s.CPUSet.CPUs) == 0 || len(s.CPUSet.Mems) == 0 || s.CPUSet.SchedRelaxDomain != -1 {
 		t.Errorf("cpuset %+v", s.CPUSet)
 	}
+}
+
+// TestWithin: what is cloned within is born in the group, and who cloned it stays
+// where it was.
+func TestWithin(t *testing.T) {
+	layouts(t, func(t *testing.T, l *Layout) {
+		g := create(t, l, nil, true)
+		if err := g.Apply(nil, nil); err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.Command("sleep", "100")
+		if err := l.Within(g, func(into int) error {
+			cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: into >= 0, CgroupFD: max(into, 0)}
+			return cmd.Start()
+		}); err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }()
+		pids, err := g.Processes()
+		if err != nil || !slices.Equal(pids, []int{cmd.Process.Pid}) {
+			t.Errorf("in the group: %v, %v, want %d", pids, err, cmd.Process.Pid)
+		}
+	})
 }

@@ -201,3 +201,13 @@ func background(t testing.TB) context.Context {
 	t.Cleanup(cancel)
 	return ctx
 }
+
+// add moves a process, with all its threads, into the group.
+func add(g *Group, pid int) error {
+	for i := range g.Dirs {
+		if err := write(g.dir(&g.Dirs[i])+"/cgroup.procs", strconv.Itoa(pid)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -85,7 +85,7 @@ func TestEntrance(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, pid := range all {
-		if err := (&Group{Path: g.Path + "/a/inner", Dirs: g.Dirs}).Add(pid); err != nil {
+		if err := add(&Group{Path: g.Path + "/a/inner", Dirs: g.Dirs}, pid); err != nil {
 			t.Fatal(err)
 		}
 	}

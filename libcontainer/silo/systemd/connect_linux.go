@@ -8,6 +8,8 @@ import (
 
 	"github.com/godbus/dbus/v5"
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/silo/cgroup"
 )
 
 // private is systemd's own socket in its runtime directory: it needs no message
@@ -19,21 +21,21 @@ const Machine = "unix:path=/run" + private
 
 // ConnectUser connects to a user's systemd: at its own socket, or, where that is
 // not to be seen, by the user's message bus. getenv reads the user's
-// environment. Without one it is ErrNotRunning.
-func ConnectUser(ctx context.Context, getenv func(string) string) (*Manager, error) {
+// environment. Without one it is cgroup.ErrNoSystemd.
+func (c Client) ConnectUser(ctx context.Context, getenv func(string) string) (cgroup.Manager, error) {
 	var failed error
 	for _, address := range userAddresses(getenv) {
-		m, err := Connect(ctx, address)
+		m, err := c.Connect(ctx, address)
 		if err == nil {
 			return m, nil
 		}
 		failed = errors.Join(failed, err)
-		if !errors.Is(err, ErrNotRunning) {
+		if !errors.Is(err, cgroup.ErrNoSystemd) {
 			break
 		}
 	}
 	if failed == nil {
-		failed = fmt.Errorf("neither XDG_RUNTIME_DIR nor DBUS_SESSION_BUS_ADDRESS tells of the user's: %w", ErrNotRunning)
+		failed = fmt.Errorf("neither XDG_RUNTIME_DIR nor DBUS_SESSION_BUS_ADDRESS tells of the user's: %w", cgroup.ErrNoSystemd)
 	}
 	return nil, failed
 }
@@ -57,7 +59,7 @@ func userAddresses(getenv func(string) string) []string {
 
 // Connect opens a connection to the systemd at a D-Bus address, "" for the
 // machine's.
-func Connect(ctx context.Context, address string) (*Manager, error) {
+func (Client) Connect(ctx context.Context, address string) (cgroup.Manager, error) {
 	if address == "" {
 		address = Machine
 	}
@@ -66,7 +68,7 @@ func Connect(ctx context.Context, address string) (*Manager, error) {
 	s, err := dial(address)
 	for _, absent := range [...]unix.Errno{unix.ENOENT, unix.ENOTDIR, unix.ECONNREFUSED, unix.EACCES, unix.EAFNOSUPPORT} {
 		if errors.Is(err, absent) {
-			return nil, fmt.Errorf("connect to %s: %w: %w", address, err, ErrNotRunning)
+			return nil, fmt.Errorf("connect to %s: %w: %w", address, err, cgroup.ErrNoSystemd)
 		}
 	}
 	if err != nil {
@@ -77,7 +79,7 @@ func Connect(ctx context.Context, address string) (*Manager, error) {
 		s.Close()
 		return nil, fmt.Errorf("connect to systemd at %s: %w", address, err)
 	}
-	m := &Manager{Address: address, conn: conn, object: conn.Object(service, object), removed: make(chan *dbus.Signal, 64)}
+	m := &manager{address: address, conn: conn, object: conn.Object(service, object), removed: make(chan *dbus.Signal, 64)}
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	err = m.greet()
 	if !stop() || err != nil {
@@ -88,26 +90,26 @@ func Connect(ctx context.Context, address string) (*Manager, error) {
 }
 
 // greet says who calls, and has the ends of jobs told to us.
-func (m *Manager) greet() error {
+func (m *manager) greet() error {
 	// No name: the other side knows the caller from the socket, and a root of a
 	// user namespace does not know its number outside.
 	if err := m.conn.Auth([]dbus.Auth{dbus.AuthExternal("")}); err != nil {
 		return err
 	}
 	m.conn.Signal(m.removed)
-	if strings.HasSuffix(m.Address, private) {
+	if strings.HasSuffix(m.address, private) {
 		return nil
 	}
 	if err := m.conn.Hello(); err != nil {
 		return err
 	}
-	if err := m.conn.AddMatchSignal(dbus.WithMatchInterface(manager), dbus.WithMatchMember("JobRemoved")); err != nil {
+	if err := m.conn.AddMatchSignal(dbus.WithMatchInterface(managed), dbus.WithMatchMember("JobRemoved")); err != nil {
 		return err
 	}
 	// Not started by the bus: it would be no manager of anything.
-	err := m.object.Call(manager+".Subscribe", dbus.FlagNoAutoStart).Err
+	err := m.object.Call(managed+".Subscribe", dbus.FlagNoAutoStart).Err
 	if is(err, noService) || is(err, noOwner) {
-		return fmt.Errorf("%w: %w", err, ErrNotRunning)
+		return fmt.Errorf("%w: %w", err, cgroup.ErrNoSystemd)
 	}
 	return err
 }

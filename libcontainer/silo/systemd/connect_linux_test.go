@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"wrun/libcontainer/silo/cgroup"
 )
 
 // TestHandshake: the server has read BEGIN before a message comes, and what it
@@ -27,7 +29,7 @@ func TestHandshake(t *testing.T) {
 	defer l.Close()
 	served := make(chan error, 1)
 	go func() { served <- serve(l) }()
-	m, err := Connect(t.Context(), "unix:path="+filepath.Join(dir, "private"))
+	m, err := Client{}.Connect(t.Context(), "unix:path="+filepath.Join(dir, "private"))
 	if err == nil {
 		m.Close()
 		t.Fatal("a message bus without Hello")
@@ -100,11 +102,11 @@ func TestUserAddresses(t *testing.T) {
 // TestNoSocket: what is no socket, or one that nobody listens at, is no systemd.
 func TestNoSocket(t *testing.T) {
 	for _, address := range []string{"unixexec:path=/bin/true", "tcp:host=localhost,port=1", "unix:", "unix:path=/nowhere", "unix:path=/dev/null", "unix:abstract=nowhere", "unix:path=%zz"} {
-		m, err := Connect(t.Context(), address)
+		m, err := Client{}.Connect(t.Context(), address)
 		if err == nil {
 			m.Close()
 		}
-		if wrong := strings.HasSuffix(address, "%zz"); err == nil || !wrong && !errors.Is(err, ErrNotRunning) {
+		if wrong := strings.HasSuffix(address, "%zz"); err == nil || !wrong && !errors.Is(err, cgroup.ErrNoSystemd) {
 			t.Errorf("%s: %v", address, err)
 		}
 	}

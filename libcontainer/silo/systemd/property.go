@@ -6,12 +6,41 @@ import (
 	"strings"
 
 	"github.com/godbus/dbus/v5"
+
+	"wrun/libcontainer/silo/cgroup"
 )
 
-// Property is a property of a unit. Value has the type that D-Bus is to send.
-type Property = struct {
+// Client is the way to systemd.
+type Client struct{}
+
+// property is a property of a unit, with the type that D-Bus is to send.
+type property = struct {
 	Name  string
 	Value dbus.Variant
+}
+
+// wordAll gives the properties the types that systemd expects.
+func wordAll(list []cgroup.Property) []property {
+	all := make([]property, len(list))
+	for i, p := range list {
+		all[i] = property{p.Name, word(p.Value)}
+	}
+	return all
+}
+
+func word(value any) dbus.Variant {
+	switch v := value.(type) {
+	case dbus.Variant:
+		return v
+	case [][2]string:
+		type device struct{ Path, Access string }
+		pairs := make([]device, len(v))
+		for i, d := range v {
+			pairs[i] = device{d[0], d[1]}
+		}
+		value = pairs
+	}
+	return dbus.MakeVariant(value)
 }
 
 // annotation is what annotations that set properties begin with.
@@ -20,8 +49,8 @@ const annotation = "org.systemd.property."
 // Annotated are the properties that a bundle's annotations set, in GVariant's
 // text, as the engines word them: org.systemd.property.TimeoutStopUSec: 'uint64 10'.
 // A name that ends with Sec is given in seconds.
-func Annotated(annotations map[string]string) ([]Property, error) {
-	var all []Property
+func (Client) Annotated(annotations map[string]string) ([]cgroup.Property, error) {
+	var all []cgroup.Property
 	for key, text := range annotations {
 		name, ours := strings.CutPrefix(key, annotation)
 		if !ours {
@@ -39,9 +68,9 @@ func Annotated(annotations map[string]string) ([]Property, error) {
 				return nil, fmt.Errorf("annotation %s=%s is no number of seconds", key, text)
 			}
 		}
-		all = append(all, Property{name, value})
+		all = append(all, cgroup.Property{Name: name, Value: value})
 	}
-	slices.SortFunc(all, func(a, b Property) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(all, func(a, b cgroup.Property) int { return strings.Compare(a.Name, b.Name) })
 	return all, nil
 }
 

@@ -6,7 +6,7 @@ import (
 )
 
 func TestAnnotated(t *testing.T) {
-	all, err := Annotated(map[string]string{
+	all, err := (Client{}).Annotated(map[string]string{
 		"org.systemd.property.TimeoutStopUSec": "uint64 5",
 		"org.systemd.property.TimeoutStartSec": "uint64 6",
 		"org.systemd.property.JobTimeoutSec":   "1.5",
@@ -18,7 +18,7 @@ func TestAnnotated(t *testing.T) {
 		t.Fatal(err)
 	}
 	const want = `[{After ["a.service", "b.service"]} {CollectMode "inactive-or-failed"} {JobTimeoutUSec @t 1500000} {TimeoutStartUSec @t 6000000} {TimeoutStopUSec @t 5}]`
-	if got := fmt.Sprint(all); got != want {
+	if got := fmt.Sprint(wordAll(all)); got != want {
 		t.Errorf("%s, want\n%s", got, want)
 	}
 	for key, value := range map[string]string{
@@ -30,7 +30,7 @@ func TestAnnotated(t *testing.T) {
 		"org.systemd.property.StopSec": "'soon'",
 		"org.systemd.property.Dict":    "@a{sv} []", // godbus panics
 	} {
-		if all, err := Annotated(map[string]string{key: value}); err == nil {
+		if all, err := (Client{}).Annotated(map[string]string{key: value}); err == nil {
 			t.Errorf("%s=%s is %v", key, value, all)
 		}
 	}

@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/godbus/dbus/v5"
+
+	"wrun/libcontainer/silo/cgroup"
 )
 
 const (
 	service = "org.freedesktop.systemd1"
 	object  = "/org/freedesktop/systemd1"
-	manager = service + ".Manager"
+	managed = service + ".Manager"
 )
 
 // patience bounds each wait for systemd. It answers in milliseconds, except
@@ -30,30 +32,23 @@ const (
 	noOwner    = "org.freedesktop.DBus.Error.NameHasNoOwner"
 )
 
-var (
-	// ErrNotRunning says that there is no systemd to ask.
-	ErrNotRunning = errors.New("systemd is not running here")
-	// ErrExists says that the unit is there already, and somebody else's.
-	ErrExists = errors.New("the unit exists")
-)
-
-// Manager is a connection to a systemd: the machine's or a user's.
-type Manager struct {
-	Address string // for Connect
+// manager is a connection to a systemd: the machine's or a user's.
+type manager struct {
+	address string
 	conn    *dbus.Conn
 	object  dbus.BusObject
 	removed chan *dbus.Signal
 }
 
-// Close ends the connection.
-func (m *Manager) Close() { m.conn.Close() }
+func (m *manager) Address() string { return m.address }
+func (m *manager) Close()          { m.conn.Close() }
 
-func (m *Manager) call(ctx context.Context, method string, args ...any) *dbus.Call {
-	return m.object.CallWithContext(ctx, manager+"."+method, 0, args...)
+func (m *manager) call(ctx context.Context, method string, args ...any) *dbus.Call {
+	return m.object.CallWithContext(ctx, managed+"."+method, 0, args...)
 }
 
 // Version is systemd's: 252 of "252.39-1~deb12u2".
-func (m *Manager) Version(ctx context.Context) (int, error) {
+func (m *manager) Version(ctx context.Context) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var text string
@@ -73,13 +68,14 @@ func (m *Manager) Version(ctx context.Context) (int, error) {
 
 // Start makes a transient scope and returns once it is there, with all that
 // systemd makes for it. The processes of its property PIDs are moved into it.
-func (m *Manager) Start(ctx context.Context, unit string, properties []Property) error {
+func (m *manager) Start(ctx context.Context, unit string, properties []cgroup.Property) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	worded := wordAll(properties)
 	start := func() error {
-		return m.job(ctx, "StartTransientUnit", unit, "fail", properties, []struct {
+		return m.job(ctx, "StartTransientUnit", unit, "fail", worded, []struct {
 			Name       string
-			Properties []Property
+			Properties []property
 		}{})
 	}
 	err := start()
@@ -90,7 +86,7 @@ func (m *Manager) Start(ctx context.Context, unit string, properties []Property)
 		}
 	}
 	if is(err, unitExists) {
-		err = fmt.Errorf("%w: %w", ErrExists, err)
+		err = fmt.Errorf("%w: %w", cgroup.ErrUnitExists, err)
 	}
 	if err != nil {
 		return fmt.Errorf("have systemd start %s: %w", unit, err)
@@ -98,17 +94,11 @@ func (m *Manager) Start(ctx context.Context, unit string, properties []Property)
 	return nil
 }
 
-// Unit is what tells a unit that runs from another one of its name.
-type Unit struct {
-	Invocation string // of this run of it, 32 digits; "" when it does not run
-	Group      string // its cgroup, as systemd sees the hierarchy; "" for none
-}
-
 // Find looks for a scope; nil is none.
-func (m *Manager) Find(ctx context.Context, unit string) (*Unit, error) {
+func (m *manager) Find(ctx context.Context, unit string) (*cgroup.Unit, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	u := &Unit{}
+	u := &cgroup.Unit{}
 	var path dbus.ObjectPath
 	var id []byte
 	err := m.call(ctx, "GetUnit", unit).Store(&path)
@@ -130,7 +120,7 @@ func (m *Manager) Find(ctx context.Context, unit string) (*Unit, error) {
 
 // Group is the cgroup that all of this systemd's units are below, as it sees the
 // hierarchy: "/user.slice/user-1000.slice/user@1000.service" of a user's.
-func (m *Manager) Group(ctx context.Context) (string, error) {
+func (m *manager) Group(ctx context.Context) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var group string
@@ -141,7 +131,7 @@ func (m *Manager) Group(ctx context.Context) (string, error) {
 }
 
 // property reads one of an object's properties, of one of systemd's interfaces.
-func (m *Manager) property(ctx context.Context, of dbus.ObjectPath, kind, name string, value any) error {
+func (m *manager) property(ctx context.Context, of dbus.ObjectPath, kind, name string, value any) error {
 	var v dbus.Variant
 	err := m.conn.Object(service, of).CallWithContext(ctx, "org.freedesktop.DBus.Properties.Get", 0, service+"."+kind, name).Store(&v)
 	if err != nil {
@@ -151,17 +141,17 @@ func (m *Manager) property(ctx context.Context, of dbus.ObjectPath, kind, name s
 }
 
 // Set changes properties of a living unit, until it ends.
-func (m *Manager) Set(ctx context.Context, unit string, properties []Property) error {
+func (m *manager) Set(ctx context.Context, unit string, properties []cgroup.Property) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	if err := m.call(ctx, "SetUnitProperties", unit, true, properties).Err; err != nil {
+	if err := m.call(ctx, "SetUnitProperties", unit, true, wordAll(properties)).Err; err != nil {
 		return fmt.Errorf("have systemd change %s: %w", unit, err)
 	}
 	return nil
 }
 
 // Stop ends the unit and has systemd forget it; one that is not there is no error.
-func (m *Manager) Stop(ctx context.Context, unit string) error {
+func (m *manager) Stop(ctx context.Context, unit string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	err := m.job(ctx, "StopUnit", unit, "replace")
@@ -176,12 +166,12 @@ func (m *Manager) Stop(ctx context.Context, unit string) error {
 
 // reset has systemd forget that the unit failed; a unit that did not is gone
 // already.
-func (m *Manager) reset(ctx context.Context, unit string) error {
+func (m *manager) reset(ctx context.Context, unit string) error {
 	return m.call(ctx, "ResetFailedUnit", unit).Err
 }
 
 // job calls a method that makes a job, and waits for the job's end.
-func (m *Manager) job(ctx context.Context, method string, args ...any) error {
+func (m *manager) job(ctx context.Context, method string, args ...any) error {
 	var path dbus.ObjectPath
 	if err := m.call(ctx, method, args...).Store(&path); err != nil {
 		return err
@@ -193,7 +183,7 @@ func (m *Manager) job(ctx context.Context, method string, args ...any) error {
 				return fmt.Errorf("systemd closed the connection before %s was done", method)
 			}
 			// JobRemoved(u id, o job, s unit, s result)
-			if s.Name != manager+".JobRemoved" || len(s.Body) != 4 || s.Body[1] != path {
+			if s.Name != managed+".JobRemoved" || len(s.Body) != 4 || s.Body[1] != path {
 				continue
 			}
 			if s.Body[3] != "done" {

@@ -38,7 +38,8 @@ type agent struct {
 
 	mu    sync.Mutex
 	tasks map[string]*task
-	met   bool // the host has said hello
+	met   bool          // the host has said hello
+	known chan struct{} // closed when that was answered
 }
 
 // task is a container's first process or a further one.
@@ -62,7 +63,7 @@ func Main(template bool) error {
 	if os.Getpid() != 1 {
 		return errors.New("the agent is the first process of a utility VM; wrun starts one for a bundle with windows.hyperv")
 	}
-	a := &agent{host: silo.New(), tasks: map[string]*task{}}
+	a := &agent{host: silo.New(nil), tasks: map[string]*task{}, known: make(chan struct{})}
 	var err error
 	a.modules, err = boot(template)
 	var fd int
@@ -78,13 +79,17 @@ func Main(template bool) error {
 	}
 	go a.reap()
 	if template {
-		if err := a.rehearse(); err != nil {
+		err = errors.Join(loopbackUp(), a.rehearse())
+		if err != nil {
 			complain(fmt.Errorf("rehearsal: %w", err))
 		}
 	}
 	a.conn = wire.New(port(fd), a.serve)
 	a.conn.Trust()
-	if _, err = port(fd).Write([]byte(wire.Ready)); err == nil {
+	if _, err = port(fd).Write([]byte(wire.Ready)); err == nil && !template {
+		err = loopbackUp() // while that is on its way to the host, and its answer back
+	}
+	if err == nil {
 		err = a.conn.Run()
 	}
 	if err != nil && !errors.Is(err, errHostGone) {
@@ -107,11 +112,18 @@ func complain(err error) {
 	fmt.Fprintf(f, "<3>wrun agent: %v\n", err)
 }
 
-// serve answers the host.
+// serve answers the host. What it asks for before the two have met is done right
+// after that: the host does not wait for the answer to its hello.
 func (a *agent) serve(op string, in json.RawMessage) (any, error) {
-	switch op {
-	case wire.OpHello:
+	if op == wire.OpHello {
 		return with(in, a.hello)
+	}
+	<-a.known
+	return a.do(op, in)
+}
+
+func (a *agent) do(op string, in json.RawMessage) (any, error) {
+	switch op {
 	case wire.OpClock:
 		return with(in, func(c wire.Clock) (any, error) { return nil, setClock(c.Time) })
 	case wire.OpNetwork:
@@ -188,6 +200,7 @@ func (a *agent) hello(h wire.Hello) (any, error) {
 	if err := unix.Uname(&name); err != nil {
 		return nil, err
 	}
+	close(a.known)
 	return wire.Greeting{Version: wire.Version, Kernel: unix.ByteSliceToString(name.Release[:])}, nil
 }
 
@@ -257,7 +270,7 @@ func (a *agent) create(c wire.Create) (any, error) {
 	t := &task{id: c.ID, container: &container{}}
 	made := wire.Created{}
 	t.container.config = &libcontainer.Config{
-		ID: c.ID, Dir: dir, Bundle: "/", Spec: c.Spec, NoNewKeyring: c.NoNewKeyring,
+		ID: c.ID, Dir: dir, Bundle: "/", Spec: c.Spec, NoNewKeyring: c.NoNewKeyring, Run: true,
 		Isolation: libcontainer.Isolation{Kind: libcontainer.Silo, OS: "linux", Host: "linux"},
 		Record:    func(libcontainer.Handle) error { return nil }, // the VM's end undoes all
 		Warn:      func(format string, args ...any) { made.Warnings = append(made.Warnings, fmt.Sprintf(format, args...)) },
@@ -278,13 +291,6 @@ func (a *agent) create(c wire.Create) (any, error) {
 		t.streams.drop()
 		t.container.sockets.Close()
 		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	if s, ok := t.container.system.(libcontainer.Settler); ok {
-		if err := s.Settle(); err != nil {
-			t.streams.drop()
-			t.container.sockets.Close()
-			return nil, errors.Join(err, t.container.system.Close(context.Background()))
-		}
 	}
 	a.add(t)
 	made.Pid = t.container.system.Pid()

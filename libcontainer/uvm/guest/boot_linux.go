@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -46,9 +47,6 @@ func boot(template bool) (later func(), err error) {
 	open := unix.Rlimit{Cur: 1 << 20, Max: 1 << 20}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &open); err != nil {
 		return nil, fmt.Errorf("raise the limit of open files: %w", err)
-	}
-	if err := loopbackUp(); err != nil {
-		return nil, err
 	}
 	return later, nil
 }
@@ -153,24 +151,17 @@ func loopbackUp() error {
 // portWait bounds the wait for a device that the kernel finds on its own time.
 const portWait = 10 * time.Second
 
-// openPort opens the virtio-serial port of that name.
-func openPort(name string) (int, error) {
-	const class = "/sys/class/virtio-ports"
-	for end := time.Now().Add(portWait); ; time.Sleep(2 * time.Millisecond) { // the kernel tells of it nothing but a uevent
-		entries, _ := os.ReadDir(class) // not there before the driver is
-		for _, e := range entries {
-			is, err := os.ReadFile(filepath.Join(class, e.Name(), "name"))
-			if err != nil || strings.TrimSpace(string(is)) != name {
-				continue
-			}
-			fd, err := unix.Open("/dev/"+e.Name(), unix.O_RDWR|unix.O_CLOEXEC, 0)
-			if err != nil {
-				return -1, fmt.Errorf("open port %s: %w", name, err)
-			}
+// openPort opens the virtio-serial port of that number.
+func openPort(number int) (int, error) {
+	name := "/dev/vport0p" + strconv.Itoa(number)
+	for end := time.Now().Add(portWait); ; time.Sleep(time.Millisecond) { // the kernel tells of it nothing but a uevent
+		fd, err := unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
+		if err == nil {
 			return fd, nil
 		}
-		if time.Now().After(end) {
-			return -1, fmt.Errorf("this machine has no port %s", name)
+		// ENXIO: its name comes before the driver knows it.
+		if err != unix.ENOENT && err != unix.ENXIO || time.Now().After(end) {
+			return -1, fmt.Errorf("open the port to the host, %s: %w", name, err)
 		}
 	}
 }

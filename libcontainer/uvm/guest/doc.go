@@ -3,11 +3,12 @@
 // serves that to the host over a virtio-serial port.
 package guest
 
-// What the ports and directories of a VM are called, for both ends.
+// The virtio-serial ports of a VM and what its directories are called, for both
+// ends. By a number the guest finds a port without a look at each one's name.
 const (
-	AgentPort = "wrun.agent" // virtio-serial port of the protocol in package wire
-	FilesPort = "wrun.files" // of FUSE messages, served by the host
-	FilesDir  = "/files"     // where the host's files are in the VM
+	AgentPort = 1        // of the protocol in package wire
+	FilesPort = 2        // of FUSE messages, served by the host
+	FilesDir  = "/files" // where the host's files are in the VM
 )
 
 // TemplateOperand has the agent prepare a VM that becomes a template.

@@ -2,7 +2,6 @@ package guest
 
 import (
 	"context"
-	"encoding/json"
 	"os"
 	"path/filepath"
 
@@ -63,7 +62,7 @@ func (a *agent) call(op string, in any) error {
 	if err != nil {
 		return err
 	}
-	host, guest := wire.New(here, nil), wire.New(there, func(op string, in json.RawMessage) (any, error) { return a.serve(op, in) })
+	host, guest := wire.New(here, nil), wire.New(there, a.do)
 	go host.Run()  //nolint:errcheck // ends with the pipe
 	go guest.Run() //nolint:errcheck // ends with the pipe
 	defer here.close()

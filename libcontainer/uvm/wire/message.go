@@ -10,7 +10,7 @@ import (
 
 // Version changes with what is said. Both ends come from one binary, unless
 // somebody boots an image that another wrun made.
-const Version = 2
+const Version = 3
 
 // Ready is what the agent writes, in plain, when it listens: on a console of a
 // VM that becomes a template nobody is there yet to speak frames with.
