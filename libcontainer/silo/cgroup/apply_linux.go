@@ -297,6 +297,11 @@ func enable(mount, path string, must []string, all bool) error {
 		if err != nil {
 			return err
 		}
+		// All at once, for the kernel goes through the tree each time. One that it
+		// refuses has it refuse all.
+		if !taken && write(dir+"/cgroup.subtree_control", "+"+strings.Join(rest, " +")) == nil {
+			continue
+		}
 		for _, c := range rest {
 			if taken {
 				err = fmt.Errorf("%s holds processes itself: %w; move them into a sub-group first", dir, unix.EBUSY)

@@ -6,12 +6,20 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // needless are sections of a module that cost the VM time to load, under
 // translation more than all else in it, and that it works without: how to walk
-// the stack, which makes a crash's trace exact, and types for programs of eBPF.
-var needless = []string{".orc_unwind", ".orc_unwind_ip", ".rela.orc_unwind_ip", ".BTF"}
+// the stack, which makes a crash's trace exact; types for programs of eBPF; where
+// functions begin, for a tracer that puts itself there; and which jumps to thunks a
+// kernel that is in no need of them turns into plain ones, each decoded anew.
+var needless = []string{".orc_unwind", ".orc_unwind_ip", ".BTF", "__mcount_loc", ".return_sites", ".retpoline_sites"}
+
+// isNeedless knows a needless section and its relocations.
+func isNeedless(section string) bool {
+	return slices.Contains(needless, strings.TrimPrefix(section, ".rela")) //nolint:misspell // it is ELF's word
+}
 
 // slim is the module without its needless sections and without its signature,
 // which the kernel would check, and which would not fit any more: the image is
@@ -40,7 +48,7 @@ func slim(module []byte) ([]byte, error) {
 	for i := range sections {
 		s := &sections[i]
 		switch {
-		case slices.Contains(needless, f.Sections[i].Name):
+		case isNeedless(f.Sections[i].Name):
 			*s = elf.Section64{Name: s.Name}
 		case elf.SectionType(s.Type) == elf.SHT_NULL:
 		default:

@@ -4,7 +4,7 @@ import (
 	"bytes"
 	"debug/elf"
 	"encoding/binary"
-	"strings"
+	"slices"
 	"testing"
 )
 
@@ -67,7 +67,7 @@ func TestSlim(t *testing.T) {
 	}
 	for i, name := range names {
 		s, was := f.Sections[i+1], sections[i]
-		if strings.Contains(strings.Join(needless, " "), name) {
+		if slices.Contains([]string{".orc_unwind", ".orc_unwind_ip", ".rela.orc_unwind_ip", ".BTF"}, name) {
 			if s.Type != elf.SHT_NULL || s.Size != 0 || s.Flags != 0 {
 				t.Errorf("%s is left: %+v", name, s.SectionHeader)
 			}
