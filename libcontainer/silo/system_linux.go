@@ -339,7 +339,10 @@ func (s *system) Close(ctx context.Context) error {
 		// pid namespace (pid_namespaces(7)) and has ended.
 		err = errors.Join(err, s.removeGroup(ctx, !s.h.OwnPids || s.h.Pid == 0 || err != nil))
 	}
-	return errors.Join(err, s.unmount(), removeGate(s.h.Dir))
+	if !s.direct { // else there was none
+		err = errors.Join(err, removeGate(s.h.Dir))
+	}
+	return errors.Join(err, s.unmount())
 }
 
 // end kills the init process and waits until it is gone.
