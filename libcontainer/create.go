@@ -155,6 +155,9 @@ func (r *Runtime) create(ctx context.Context, id string, o CreateOptions, run bo
 	if len(c.facts.Handle) == 0 {
 		return nil, nil, fmt.Errorf("creating container %s: its host recorded no handle", id)
 	}
+	if err := c.copyConfig(); err != nil {
+		return nil, nil, err
+	}
 	if o.PidFile != "" {
 		if err := writePidFile(o.PidFile, c.sys.Pid()); err != nil {
 			return nil, nil, err
@@ -196,17 +199,30 @@ func (c *container) keep() {
 	}
 }
 
+// copyConfig keeps config.json for later commands (runtime.md: "Any updates to
+// config.json after this step MUST NOT affect the container"), unless it did.
+func (c *container) copyConfig() error {
+	if c.raw == nil {
+		return nil
+	}
+	if err := writeFile(filepath.Join(c.dir, configFile), c.raw); err != nil {
+		return fmt.Errorf("copying config.json: %w", err)
+	}
+	c.raw = nil
+	fault(FaultCreateCopied)
+	return nil
+}
+
 // record saves the host's handle before the side effect it speaks of. The
 // first call also is the first save of the facts: until then there is nothing
-// to undo but the directory. What is saved with them can wait for it, too: the
-// kernel makes namespaces meanwhile.
+// to undo but the directory.
 func (c *container) record(h Handle) error {
-	if c.raw != nil {
-		if err := writeFile(filepath.Join(c.dir, configFile), c.raw); err != nil {
-			return fmt.Errorf("copying config.json: %w", err)
+	if c.facts.Hooks { // to undo what is recorded includes them; else there is time for it at the end
+		if err := c.copyConfig(); err != nil {
+			return err
 		}
-		c.raw = nil
-		fault(FaultCreateCopied)
+	}
+	if c.facts.Boot == "" {
 		c.facts.Boot = bootID()
 	}
 	if !json.Valid(h) {

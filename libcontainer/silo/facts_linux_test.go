@@ -81,6 +81,24 @@ func TestDanglingTargets(t *testing.T) {
 	if len(f.Resolved) != 1 || f.Resolved["/etc/resolv.conf"] != "/run/stub" {
 		t.Errorf("%v", f.Resolved)
 	}
+	// What covers the link decides: something new hides it, and a part of the
+	// image that is bound there shows it again.
+	over := []specs.Mount{{Destination: "/etc", Type: "tmpfs"}, {Destination: "/etc/resolv.conf", Type: "bind"}}
+	for _, c := range []struct {
+		first specs.Mount
+		want  int
+	}{
+		{specs.Mount{Destination: "/etc", Type: "tmpfs"}, 0},
+		{specs.Mount{Destination: "/etc", Type: "bind"}, 1},
+		{specs.Mount{Destination: "/etc", Type: "tmpfs", Options: []string{"tmpcopyup"}}, 1},
+		{specs.Mount{Destination: "/et", Type: "tmpfs"}, 1},
+	} {
+		over[0], f = c.first, Facts{}
+		f.danglingTargets(root, &Input{Spec: &specs.Spec{Mounts: over}})
+		if len(f.Resolved) != c.want {
+			t.Errorf("below %+v: %v", c.first, f.Resolved)
+		}
+	}
 }
 
 func TestWithHome(t *testing.T) {

@@ -299,7 +299,10 @@ func (b *birth) launch() error {
 	c := b.system.child
 	switch {
 	case c == nil:
-		var err error
+		err := b.guard()
+		if err != nil {
+			return err
+		}
 		b.system.child, err = launch(b.plan, b.files, b.into)
 		delete(b.files, fileSync) // launch has closed both ends if it came to nothing
 		return err
@@ -308,7 +311,10 @@ func (b *birth) launch() error {
 			return err
 		}
 	}
-	return c.complete(b.files)
+	if err := c.complete(b.files); err != nil {
+		return err
+	}
+	return b.guard() // nothing but the plan runs until the child is answered
 }
 
 // accompany answers the child until it is parked, or, when it is to run at

@@ -34,7 +34,7 @@ func (f *Facts) mountSources(in *Input) error {
 			continue
 		}
 		source := in.source(m)
-		if inside, ok := strings.CutPrefix(source, path.Clean(in.Spec.Root.Path)+"/"); ok && covers(in, i, "/"+inside) {
+		if inside, ok := strings.CutPrefix(source, path.Clean(in.Spec.Root.Path)+"/"); ok && cover(in, i, "/"+inside) != nil {
 			mark(&f.Unseen, source, true)
 			continue
 		}
@@ -54,15 +54,23 @@ func (f *Facts) mountSources(in *Input) error {
 	return nil
 }
 
-// covers tells whether one of the mounts before the i-th lies on the way to a path.
-func covers(in *Input, i int, inside string) bool {
-	for k := range in.Spec.Mounts[:i] {
-		at := in.destination(&in.Spec.Mounts[k])
-		if inside == at || strings.HasPrefix(inside, at+"/") {
-			return true
+// cover finds the last of the mounts before the i-th that lies on the way to a
+// path; nil is none.
+func cover(in *Input, i int, inside string) *specs.Mount {
+	for k := i - 1; k >= 0; k-- {
+		m := &in.Spec.Mounts[k]
+		if rest, ok := strings.CutPrefix(inside, in.destination(m)); ok && (rest == "" || rest[0] == '/') {
+			return m
 		}
 	}
-	return false
+	return nil
+}
+
+// hides tells whether nothing of the image is seen below a mount: what is bound
+// may be a part of it, and tmpcopyup copies one.
+func hides(m *specs.Mount) bool {
+	o := optionsOf(m)
+	return !o.bind && !o.copyUp && o.flags&msRemount == 0
 }
 
 func mark[V any](m *map[string]V, key string, v V) {
@@ -108,7 +116,7 @@ func (f *Facts) danglingTargets(root int, in *Input) {
 			continue // their mount points may not lead over links at all
 		}
 		dst := in.destination(&mounts[i])
-		if linkless(root, dst) {
+		if over := cover(in, i, dst); over != nil && hides(over) || linkless(root, dst) {
 			continue
 		}
 		if r := resolve(root, dst); r != dst {
@@ -128,7 +136,7 @@ func (f *Facts) covered(root int, in *Input) error {
 		m := &in.Spec.Mounts[i]
 		o := optionsOf(m)
 		dst := in.destination(m)
-		if m.Type != "tmpfs" || hasMode(o.data) && !o.copyUp || covers(in, i, dst) {
+		if m.Type != "tmpfs" || hasMode(o.data) && !o.copyUp || cover(in, i, dst) != nil {
 			continue
 		}
 		if r, ok := f.Resolved[dst]; ok {

@@ -29,7 +29,7 @@ func TestFaultPoints(t *testing.T) {
 			t.Run(k.name+"/"+point, func(t *testing.T) {
 				l := newLife(t, k)
 				l.until(point)
-				l.answers(name)
+				l.answers(name, k)
 				l.recover()
 			})
 		}
@@ -74,7 +74,7 @@ func (l *life) until(point string) {
 }
 
 // answers checks what state says after a death at point.
-func (l *life) answers(point string) {
+func (l *life) answers(point string, k kind) {
 	l.Helper()
 	if strings.HasPrefix(point, "create.") {
 		// A child that its creator has not let go ends by itself when it finds
@@ -84,8 +84,13 @@ func (l *life) answers(point string) {
 	s := l.settled()
 	var want specs.ContainerState
 	switch point {
-	case libcontainer.FaultCreateReserved, libcontainer.FaultCreateCopied, libcontainer.FaultDeleteForgotten:
+	case libcontainer.FaultCreateReserved, libcontainer.FaultDeleteForgotten:
 		want = ""
+	case libcontainer.FaultCreateCopied: // what is recorded waits for it only if it includes hooks
+		want = specs.StateStopped
+		if k.hooks {
+			want = ""
+		}
 	case libcontainer.FaultStartLocked, libcontainer.FaultStartHooked:
 		want = specs.StateCreated
 	case libcontainer.FaultStartReleased, libcontainer.FaultStartPoststart, libcontainer.FaultDeleteLocked,
