@@ -33,6 +33,9 @@ func boot(template bool) (later func(), err error) {
 		if err := unix.Mount(m.kind, m.at, m.kind, 0, m.options); err != nil {
 			return nil, fmt.Errorf("mount %s at %s: %w", m.kind, m.at, err)
 		}
+		if m.at == "/proc" {
+			calm()
+		}
 	}
 	if later, err = loadModules("/lib/modules", template); err != nil {
 		return nil, err
@@ -49,6 +52,34 @@ func boot(template bool) (later func(), err error) {
 		return nil, fmt.Errorf("raise the limit of open files: %w", err)
 	}
 	return later, nil
+}
+
+// calm lets the first thread of Go's runtime, which looks after the others every
+// 20 µs as long as they are busy, be late by up to what it is content with when
+// they are not. Translated, those looks and the switches to them and back took a
+// tenth of the time from the first process to the container's first output. That
+// nothing waits for them is up to GOMAXPROCS. Where it does not work the VM does.
+func calm() {
+	dir, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(dir)
+	var entries [512]byte
+	n, err := unix.Getdents(dir, entries[:])
+	if err != nil {
+		return
+	}
+	_, _, threads := unix.ParseDirent(entries[:n], 2, nil)
+	if len(threads) < 2 {
+		return
+	}
+	fd, err := unix.Open("/proc/"+threads[1]+"/timerslack_ns", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return
+	}
+	defer unix.Close(fd)
+	_, _ = unix.Write(fd, []byte("10000000"))
 }
 
 func switchRoot() error {
