@@ -272,8 +272,8 @@ func (m *Machine) commandLine(from memory) string {
 	// keeps a processor for long, so signals that take it away only cost.
 	p = append(p, "GOGC=off", "GOMEMLIMIT=48MiB", "GODEBUG=asyncpreemptoff=1")
 	if m.CPUs < 2 {
-		// What a goroutine leaves when it waits in the kernel is taken up by the next
-		// at once, not when the runtime's next look finds it.
+		// The processor that a goroutine leaves when it waits in the kernel is taken
+		// over only when the runtime's monitor comes by. The other one is free at once.
 		p = append(p, "GOMAXPROCS=2")
 	}
 	if from == templateMemory {

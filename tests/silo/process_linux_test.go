@@ -56,6 +56,9 @@ func TestProcess(t *testing.T) {
 			r.spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE, Priority: 0}
 		}, "ionice -p 1", "idle"},
 		{"personality", func(r *rig) { r.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32} }, "uname -m", "i686"},
+		// wrun makes a thread of its own inexact; a program inherits what the thread
+		// that it was started from has.
+		{"timers as exact as the caller's", func(r *rig) {}, "cat /proc/self/timerslack_ns", slack(t)},
 		{"program by $PATH", func(r *rig) {
 			r.must(os.MkdirAll(filepath.Join(r.rootfs, "one/prog"), 0o755)) // a directory is passed over
 			r.write("rootfs/two/prog", "not executable")
@@ -74,6 +77,16 @@ func TestProcess(t *testing.T) {
 			r.equal("inside", r.output(), c.want)
 		})
 	}
+}
+
+// slack is how late the kernel may be with this process's timers, in nanoseconds.
+func slack(t *testing.T) string {
+	t.Helper()
+	value, err := os.ReadFile("/proc/self/timerslack_ns")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.TrimSpace(string(value))
 }
 
 // TestProgramRefused: the error names what is wrong; podman and docker choose

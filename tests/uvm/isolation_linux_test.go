@@ -57,6 +57,13 @@ func TestClock(t *testing.T) {
 	check("after a pause")
 }
 
+// TestTimers: the agent makes a thread of its own inexact, and no container's.
+func TestTimers(t *testing.T) {
+	if got := newRig(t, "cat", "/proc/self/timerslack_ns").output(); strings.TrimSpace(got) != "50000" { // the kernel's default
+		t.Errorf("timers may be %s ns late", got)
+	}
+}
+
 // hostHas tells whether a program with this operand runs, for all that the host
 // knows.
 func hostHas(operand string) bool {

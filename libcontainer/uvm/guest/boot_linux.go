@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/sysmon"
 )
 
 // newRoot becomes the root directory: a container's root file system cannot be
@@ -34,7 +36,7 @@ func boot(template bool) (later func(), err error) {
 			return nil, fmt.Errorf("mount %s at %s: %w", m.kind, m.at, err)
 		}
 		if m.at == "/proc" {
-			calm()
+			sysmon.Slacken()
 		}
 	}
 	if later, err = loadModules("/lib/modules", template); err != nil {
@@ -52,34 +54,6 @@ func boot(template bool) (later func(), err error) {
 		return nil, fmt.Errorf("raise the limit of open files: %w", err)
 	}
 	return later, nil
-}
-
-// calm lets the first thread of Go's runtime, which looks after the others every
-// 20 µs as long as they are busy, be late by up to what it is content with when
-// they are not. Translated, those looks and the switches to them and back took a
-// tenth of the time from the first process to the container's first output. That
-// nothing waits for them is up to GOMAXPROCS. Where it does not work the VM does.
-func calm() {
-	dir, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(dir)
-	var entries [512]byte
-	n, err := unix.Getdents(dir, entries[:])
-	if err != nil {
-		return
-	}
-	_, _, threads := unix.ParseDirent(entries[:n], 2, nil)
-	if len(threads) < 2 {
-		return
-	}
-	fd, err := unix.Open("/proc/"+threads[1]+"/timerslack_ns", unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
-	_, _ = unix.Write(fd, []byte("10000000"))
 }
 
 func switchRoot() error {

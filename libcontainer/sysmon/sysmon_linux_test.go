@@ -1,0 +1,82 @@
+package sysmon
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// TestSlacken: one thread gets the slack, and none that goroutines run on and
+// that a program could be started from, which would inherit it.
+func TestSlacken(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the kernel asks for CAP_SYS_NICE")
+	}
+	old := runtime.GOMAXPROCS(1)
+	defer runtime.GOMAXPROCS(old)
+	Slacken()
+	if got := slackened(t); len(got) != 0 {
+		t.Fatalf("with one processor, the threads %v got the slack", got)
+	}
+	runtime.GOMAXPROCS(2)
+	Slacken()
+	got := slackened(t)
+	if len(got) != 1 {
+		t.Fatalf("the threads %v got the slack, want one", got)
+	}
+	defer func() {
+		if err := os.WriteFile("/proc/"+strconv.Itoa(got[0])+"/timerslack_ns", []byte("0"), 0); err != nil { // the default
+			t.Error(err)
+		}
+	}()
+	// Every thread that goroutines run on, as far as they can be made to.
+	const many = 20
+	on := make(chan int)
+	done := make(chan struct{})
+	defer close(done)
+	for range many {
+		go func() {
+			runtime.LockOSThread()
+			on <- unix.Gettid()
+			<-done
+		}()
+	}
+	for range many {
+		if tid := <-on; tid == got[0] {
+			t.Errorf("a goroutine runs on the thread with the slack, %d", tid)
+		}
+	}
+}
+
+func slackened(t *testing.T) (threads []int) {
+	t.Helper()
+	tasks, err := filepath.Glob("/proc/self/task/*")
+	if err != nil || len(tasks) == 0 {
+		t.Fatalf("%v, %v", tasks, err)
+	}
+	for _, task := range tasks {
+		tid := filepath.Base(task)
+		value, err := os.ReadFile("/proc/" + tid + "/timerslack_ns")
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it has ended meanwhile
+			continue
+		case err != nil:
+			t.Fatal(err)
+		}
+		if strings.TrimSpace(string(value)) == slack {
+			n, err := strconv.Atoi(tid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			threads = append(threads, n)
+		}
+	}
+	return threads
+}

@@ -1,0 +1,6 @@
+//go:build !linux
+
+package sysmon
+
+// Slacken does nothing: Windows has no such knob.
+func Slacken() {}
