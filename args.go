@@ -61,6 +61,9 @@ func reorder(args []string, literalFrom int, options optionTable) []string {
 		}
 		first, takesValue := options(name)
 		front = append(front, rename(args[i], name, first))
+		if (first == "help" || first == "h") && !joined {
+			return front // cli/v2 would take an operand for the topic
+		}
 		if takesValue && !joined {
 			if i++; i == len(args) {
 				// The value is missing. Last, the option cannot take an operand
