@@ -13,7 +13,6 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 
 	"wrun/libcontainer/bundle"
-	"wrun/libcontainer/sysmon"
 )
 
 // Prepare reads the bundle, decides and checks, and touches nothing. The
@@ -84,7 +83,6 @@ func (r *Runtime) Create(ctx context.Context, id string, o CreateOptions) error 
 // create returns a created container, still locked, and what takes it back.
 // With run it may be on its way to the start gate only: start waits for it.
 func (r *Runtime) create(ctx context.Context, id string, o CreateOptions, run bool) (_ *container, _ *undo, err error) {
-	sysmon.Slacken()
 	cfg, b, err := r.prepare(id, o)
 	if err != nil {
 		return nil, nil, err
