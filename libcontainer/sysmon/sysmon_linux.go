@@ -7,6 +7,7 @@ package sysmon
 
 import (
 	"runtime"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -23,10 +24,10 @@ func Slacken() {
 		return
 	}
 	thread := monitor()
-	if thread == "" {
+	if thread == 0 {
 		return
 	}
-	fd, err := unix.Open("/proc/"+thread+"/timerslack_ns", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open("/proc/"+strconv.Itoa(thread)+"/timerslack_ns", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return
 	}
@@ -34,22 +35,19 @@ func Slacken() {
 	_, _ = unix.Write(fd, []byte(slack))
 }
 
-// monitor is the thread's number. The runtime starts it before any other, so it
-// is the second one that the kernel lists.
-func monitor() string {
-	dir, err := unix.Open("/proc/self/task", unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return ""
+// reach is how many numbers others may have taken between this process and its
+// second thread.
+const reach = 256
+
+// monitor is the thread's number, 0 if it is not found. The runtime starts it
+// before any other, so it is the first one behind the process's own: asking for
+// that is cheaper than a list of all.
+func monitor() int {
+	pid := unix.Getpid()
+	for thread := pid + 1; thread <= pid+reach; thread++ {
+		if unix.Tgkill(pid, thread, 0) == nil {
+			return thread
+		}
 	}
-	defer unix.Close(dir)
-	var entries [512]byte
-	n, err := unix.Getdents(dir, entries[:])
-	if err != nil {
-		return ""
-	}
-	_, _, threads := unix.ParseDirent(entries[:n], 2, nil)
-	if len(threads) < 2 {
-		return ""
-	}
-	return threads[1]
+	return 0
 }
