@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -176,6 +177,49 @@ func TestList(t *testing.T) {
 		t.Errorf("damaged: %+v", d)
 	}
 	for _, id := range []string{"a", "b", "damaged", "nothing"} {
+		r.ok("delete --force "+id, r.Delete(t.Context(), id, true))
+	}
+}
+
+// TestListDoesNotQueue: a host that takes its time with one container does not
+// keep list from the next; what is said comes in the order of the ids.
+func TestListDoesNotQueue(t *testing.T) {
+	r := newRig(t, "sleep", "1000")
+	ids := []string{"a", "b", "c"}
+	for _, id := range append([]string{"z", "y"}, ids...) {
+		r.create(id)
+	}
+	for _, id := range []string{"z", "y"} {
+		r.ok("damaging", os.WriteFile(filepath.Join(r.Root, id, "state.json"), nil, 0o600))
+	}
+	var together sync.WaitGroup
+	together.Add(len(ids))
+	hosts := r.Hosts
+	r.Hosts = func(i libcontainer.Isolation) (libcontainer.Host, error) {
+		together.Done()
+		met := make(chan struct{})
+		go func() { together.Wait(); close(met) }()
+		select {
+		case <-met:
+			return hosts(i)
+		case <-time.After(10 * time.Second):
+			return nil, errors.New("the others are not asked meanwhile")
+		}
+	}
+	all, err := r.List(t.Context())
+	r.ok("list", err)
+	r.Hosts = hosts
+	var got []string
+	for _, s := range all {
+		got = append(got, s.ID)
+	}
+	if want := []string{"a", "b", "c", "y", "z"}; !slices.Equal(got, want) {
+		t.Errorf("list is %v, want %v", got, want)
+	}
+	if len(r.warnings) != 2 || !strings.Contains(r.warnings[0], "container y") || !strings.Contains(r.warnings[1], "container z") {
+		t.Errorf("warnings %q", r.warnings)
+	}
+	for _, id := range got {
 		r.ok("delete --force "+id, r.Delete(t.Context(), id, true))
 	}
 }
