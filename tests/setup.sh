@@ -11,7 +11,7 @@ set -eu
 
 packages=$*
 if [ -z "$packages" ]; then
-	packages="runc crun busybox-static procps uidmap systemd gcc libc6-dev libseccomp-dev"
+	packages="runc crun busybox-static procps uidmap podman systemd gcc libc6-dev libseccomp-dev"
 	if [ "$(dpkg --print-architecture 2>/dev/null)" = amd64 ]; then
 		packages="$packages qemu-system-x86 iproute2 e2fsprogs wine wine64 gcc-mingw-w64-x86-64-win32"
 	fi
