@@ -2,7 +2,7 @@
 // goroutines run, wakes up every 20 µs to see whether one of them waits in the
 // kernel and another could have its processor. wrun's processes live for
 // milliseconds, hardly ever have more goroutines than processors, and pay for each
-// look with two switches: a tenth of what a run takes where processors are short.
+// look with two switches: a twentieth of a run where processors are short.
 package sysmon
 
 import (
