@@ -1,8 +1,8 @@
 // Package sysmon quiets the monitor of Go's runtime: the thread that, as long as
 // goroutines run, wakes up every 20 µs to see whether one of them waits in the
 // kernel and another could have its processor. wrun's processes live for
-// milliseconds, hardly ever have more goroutines than processors, and pay for each
-// look with two switches: a twentieth of a run where processors are short.
+// milliseconds and pay for each look with two switches: a twentieth of a run where
+// processors are short. It knows nothing of who asks for it, or when.
 package sysmon
 
 import (

@@ -33,8 +33,7 @@ const (
 	subordinate = 200000
 )
 
-// confine hides /run, where podman and wrun keep what they know of containers,
-// and makes someone known.
+// confine hides /run, where podman and wrun keep what they know of containers.
 func confine() error {
 	if err := leftovers.Confine(); err != nil {
 		return err
@@ -42,34 +41,53 @@ func confine() error {
 	if err := unix.Mount("tmpfs", "/run", "tmpfs", 0, "mode=755"); err != nil {
 		return fmt.Errorf("hide /run: %w", err)
 	}
+	return errors.Join(configure(), introduce())
+}
+
+// configuration has podman do without what is the machine's, its shared memory,
+// and without limits that may not be raised here.
+const configuration = `[engine]
+lock_type = "file"
+runtime_supports_json = ["wrun"]
+[containers]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
+`
+
+// configure makes it the distribution's.
+func configure() error {
+	return replace("/usr/share/containers/containers.conf", func([]byte) []byte { return []byte(configuration) })
+}
+
+// introduce makes someone known.
+func introduce() error {
 	ids := fmt.Sprintf("wrun-test:%d:65536\n", subordinate)
-	// Podman's own choices that do without what is the machine's: shared memory, and
-	// limits that may not be raised here.
-	const conf = "[engine]\nlock_type = \"file\"\nruntime_supports_json = [\"wrun\"]\n[containers]\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=4096:4096\"]\n"
-	const at = "/usr/share/containers/containers.conf"
-	if _, err := os.Stat(at); err == nil {
-		if err := errors.Join(os.WriteFile("/run/containers.conf", []byte(conf), 0o644), unix.Mount("/run/containers.conf", at, "", unix.MS_BIND, "")); err != nil {
-			return fmt.Errorf("configure podman: %w", err)
-		}
-	}
+	var failed error
 	for name, line := range map[string]string{
 		"passwd": fmt.Sprintf("wrun-test:x:%d:%d::/:/bin/sh\n", someone, someone),
 		"group":  fmt.Sprintf("wrun-test:x:%d:\n", someone),
 		"subuid": ids, "subgid": ids,
 	} {
-		text, err := os.ReadFile("/etc/" + name)
-		if errors.Is(err, os.ErrNotExist) {
-			continue // newuidmap says what it misses
-		}
-		if err == nil {
-			err = os.WriteFile("/run/"+name, append(text, line...), 0o644)
-		}
-		if err == nil {
-			err = unix.Mount("/run/"+name, "/etc/"+name, "", unix.MS_BIND, "")
-		}
-		if err != nil {
-			return fmt.Errorf("make a user known: %w", err)
-		}
+		failed = errors.Join(failed, replace("/etc/"+name, func(text []byte) []byte { return append(text, line...) }))
+	}
+	return failed
+}
+
+// replace mounts another content over a file of the machine, unless that is not
+// there: then podman, or newuidmap, says what it misses.
+func replace(name string, by func([]byte) []byte) error {
+	text, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	other := filepath.Join("/run", filepath.Base(name))
+	if err == nil {
+		err = os.WriteFile(other, by(text), 0o644)
+	}
+	if err == nil {
+		err = unix.Mount(other, name, "", unix.MS_BIND, "")
+	}
+	if err != nil {
+		return fmt.Errorf("replace %s: %w", name, err)
 	}
 	return nil
 }
@@ -153,7 +171,9 @@ func (r *rig) podman(input string, args ...string) result {
 	if r.user != 0 {
 		cmd.Env = append(cmd.Env, "XDG_RUNTIME_DIR="+r.dir+"/xdg")
 	}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(r.user), Gid: uint32(r.user)}}
+	// A group: an ordinary user's podman calls itself anew in its namespaces.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: &syscall.Credential{Uid: uint32(r.user), Gid: uint32(r.user)}}
+	cmd.Cancel = func() error { return unix.Kill(-cmd.Process.Pid, unix.SIGKILL) }
 	cmd.WaitDelay = time.Second
 	var out, stderr bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(input), &out, &stderr
@@ -182,7 +202,7 @@ func (r *rig) equal(what, got, want string) {
 	}
 }
 
-// run is the arguments of podman run for a program: options and "--", or none.
+// run is the arguments of podman run for a program, with these options of its own.
 func (r *rig) run(options []string, program ...string) []string {
 	args := append([]string{"run", "--network", "none"}, options...)
 	if r.user == 0 {
