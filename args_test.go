@@ -84,9 +84,9 @@ func TestEngineCalls(t *testing.T) {
 		{"exec --pid-file /p --process /f --detach --preserve-fds 2 ID", "exec", "ID", with(nil, "preserve-fds", "2")},
 		{"exec --process /f ID", "exec", "ID", with(nil, "process", "/f", "detach", "false")},
 		{"--debug start ID", "start", "ID", with(nil, "debug", "true")},
-		{"--debug --log-format=json --log /l create --bundle /b ID", "create", "ID", with(nil, "debug", "true", "log-format", "json")},
+		{"--debug --log-format=json --log /dev/null create --bundle /b ID", "create", "ID", with(nil, "debug", "true", "log-format", "json")},
 		{shim + "--systemd-cgroup create --bundle /b ID", "create", "ID", with(globals, "systemd-cgroup", "true")},
-		{"--root /r --debug --log /l --log-format json --systemd-cgroup --rootless=false create --bundle /b --pid-file /p --console-socket /c" +
+		{"--root /r --debug --log /dev/null --log-format json --systemd-cgroup --rootless=false create --bundle /b --pid-file /p --console-socket /c" +
 			" --pidfd-socket /s --no-pivot --no-new-keyring --detach --preserve-fds 3 ID", "create", "ID",
 			with(nil, "rootless", "false", "systemd-cgroup", "true", "no-pivot", "true", "no-new-keyring", "true", "detach", "true", "pidfd-socket", "/s", "preserve-fds", "3")},
 		{"state ID", "state", "ID", nil},
@@ -114,7 +114,7 @@ func TestEngineCalls(t *testing.T) {
 		{"--rootless auto state ID", "state", "ID", with(nil, "rootless", "auto")},
 		{"--criu /usr/sbin/criu state ID", "state", "ID", nil},
 		// hcsshim's pkg/go-runhcs, as far as it is the same on every system.
-		{"--debug --log /l --log-format json --owner containerd --root default state ID", "state", "ID", with(nil, "owner", "containerd", "root", "default", "debug", "true")},
+		{"--debug --log /dev/null --log-format json --owner containerd --root default state ID", "state", "ID", with(nil, "owner", "containerd", "root", "default", "debug", "true")},
 		{"list --format=json", "list", "", with(nil, "format", "json")},
 		{"ps --format=json ID", "ps", "ID", with(nil, "format", "json")},
 		{"kill ID ", "kill", "ID", nil},

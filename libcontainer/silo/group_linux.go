@@ -42,6 +42,17 @@ func (b *birth) group(ctx context.Context, g *cgroup.Group) error {
 	if err := g.Apply(r, b.config.Warn); err != nil {
 		return err
 	}
+	// Device rules are root's, and mean nothing to a user who cannot make device
+	// nodes either.
+	if b.in.Facts.Privileged {
+		var devices []specs.LinuxDeviceCgroup
+		if r != nil {
+			devices = r.Devices
+		}
+		if err := g.Guard(devices); err != nil {
+			return err
+		}
+	}
 	if uid := b.in.groupOwner(); uid != 0 {
 		switch err := g.Delegate(uid); {
 		case err == nil:
@@ -62,18 +73,4 @@ func (b *birth) group(ctx context.Context, g *cgroup.Group) error {
 		b.keep(fileGroup, b.into)
 	}
 	return nil
-}
-
-// guard writes the group's device rules. They are root's, and mean nothing to a
-// user who cannot make device nodes either.
-func (b *birth) guard() error {
-	g := b.system.h.Group
-	if g == nil || !b.in.Facts.Privileged {
-		return nil
-	}
-	var devices []specs.LinuxDeviceCgroup
-	if r := b.in.linux().Resources; r != nil {
-		devices = r.Devices
-	}
-	return groupHint(g.Guard(devices), true)
 }

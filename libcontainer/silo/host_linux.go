@@ -299,10 +299,7 @@ func (b *birth) launch() error {
 	c := b.system.child
 	switch {
 	case c == nil:
-		err := b.guard()
-		if err != nil {
-			return err
-		}
+		var err error
 		b.system.child, err = launch(b.plan, b.files, b.into)
 		delete(b.files, fileSync) // launch has closed both ends if it came to nothing
 		return err
@@ -311,10 +308,7 @@ func (b *birth) launch() error {
 			return err
 		}
 	}
-	if err := c.complete(b.files); err != nil {
-		return err
-	}
-	return b.guard() // nothing but the plan runs until the child is answered
+	return c.complete(b.files)
 }
 
 // accompany answers the child until it is parked, or, when it is to run at
