@@ -10,6 +10,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/sysmon"
 )
 
 func createCommand(in *invocation) *cli.Command {
@@ -22,6 +23,7 @@ func createCommand(in *invocation) *cli.Command {
 			&cli.BoolFlag{Name: "dry-run", Usage: "print the isolation chosen, why, and what create would do; touch nothing"},
 		),
 		Action: func(c *cli.Context) error {
+			sysmon.Slacken()
 			if err := between(c, 1, 1); err != nil {
 				return err
 			}

@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/sysmon"
 )
 
 func runCommand(in *invocation) *cli.Command {
@@ -17,6 +18,7 @@ func runCommand(in *invocation) *cli.Command {
 			&cli.BoolFlag{Name: "no-subreaper", Hidden: true, Usage: "accepted because callers of runc send it: wrun never is one"},
 		),
 		Action: func(c *cli.Context) error {
+			sysmon.Slacken()
 			if err := between(c, 1, 1); err != nil {
 				return err
 			}

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/libcontainer/sysmon"
 )
 
 // hookOutput is how much of each of a failing hook's streams its error keeps.
@@ -80,7 +82,7 @@ func ExecHook(ctx context.Context, h specs.Hook, state []byte) error {
 	ownGroup(cmd)
 	runtime.LockOSThread() // see dieWithUs
 	defer runtime.UnlockOSThread()
-	err := cmd.Run()
+	err := sysmon.Exact(cmd.Run)
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // it ended well; only its streams stay open
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/sysmon"
 )
 
 // memory is what parent and child have in common while the child borrows the
@@ -23,6 +24,7 @@ type memory struct {
 	pid    int32 // written by the kernel
 	pidfd  int32
 	mask   uint64   // of blocked signals, this thread's and so the child's
+	slack  uintptr  // of timers, likewise; 0 is what the thread has
 	report uintptr  // slot 0: the descriptor errors are reported to
 	first  *program // what the child begins with
 	then   *program // what it goes on with, once its parent says so
@@ -163,7 +165,7 @@ func follow(p *Plan, files map[File]int, into int) (*child, error) {
 
 // conceive lays out what a child begins with.
 func conceive(p *Plan, flags uint64, files map[File]int, into int) (*child, error) {
-	m := &memory{pidfd: -1, pids: -1, patience: unix.NsecToTimespec(int64(patience))}
+	m := &memory{pidfd: -1, pids: -1, slack: sysmon.Slack(), patience: unix.NsecToTimespec(int64(patience))}
 	c := &child{sync: files[fileParent], theirs: files[fileSync], pidfd: -1, plan: p, memory: m, failed: make(chan unix.Errno, 1)}
 	var err error
 	if m.first, err = lower(p, files, &m.report, nil); err != nil {

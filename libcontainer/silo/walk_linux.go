@@ -86,6 +86,9 @@ type cloneArgs struct {
 func spawn(m *memory) syscall.Errno {
 	entersyscallblock()
 	syscall.RawSyscall6(syscall.SYS_RT_SIGPROCMASK, sigSetmask, 0, uintptr(unsafe.Pointer(&m.mask)), unsafe.Sizeof(m.mask), 0, 0)
+	if m.slack != 0 {
+		syscall.RawSyscall(syscall.SYS_PRCTL, unix.PR_SET_TIMERSLACK, m.slack, 0)
+	}
 	runtimeBeforeFork()
 	var e, back syscall.Errno
 	var errno uintptr

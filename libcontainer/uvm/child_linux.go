@@ -12,6 +12,7 @@ import (
 
 	"wrun/libcontainer"
 	"wrun/libcontainer/pidfd"
+	"wrun/libcontainer/sysmon"
 )
 
 // child is a process of the monitor's program that this one has started.
@@ -50,9 +51,13 @@ func spawn(stdio libcontainer.Stdio, clone uintptr, group int, operands ...strin
 		ours.close()
 		return nil, -1, fmt.Errorf("keep descriptors: %w", err)
 	}
-	p, err := os.StartProcess(self, append([]string{"wrun", MonitorCommand}, operands...), &os.ProcAttr{
-		Dir: "/", Files: inherited, Env: []string{"PATH=" + os.Getenv("PATH")},
-		Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: clone, UseCgroupFD: group >= 0, CgroupFD: max(group, 0)},
+	var p *os.Process
+	err = sysmon.Exact(func() (err error) {
+		p, err = os.StartProcess(self, append([]string{"wrun", MonitorCommand}, operands...), &os.ProcAttr{
+			Dir: "/", Files: inherited, Env: []string{"PATH=" + os.Getenv("PATH")},
+			Sys: &syscall.SysProcAttr{Setsid: true, Cloneflags: clone, UseCgroupFD: group >= 0, CgroupFD: max(group, 0)},
+		})
+		return err
 	})
 	if err != nil {
 		ours.close()

@@ -271,6 +271,11 @@ func (m *Machine) commandLine(from memory) string {
 	// agent is short of processor time and not of memory, and none of its goroutines
 	// keeps a processor for long, so signals that take it away only cost.
 	p = append(p, "GOGC=off", "GOMEMLIMIT=48MiB", "GODEBUG=asyncpreemptoff=1")
+	if m.CPUs < 2 {
+		// The processor that a goroutine leaves when it waits in the kernel is taken
+		// over only when the runtime's monitor comes by. The other one is free at once.
+		p = append(p, "GOMAXPROCS=2")
+	}
 	if from == templateMemory {
 		p = append(p, "--", guest.TemplateOperand)
 	}

@@ -17,14 +17,14 @@ type limit struct {
 
 // promised is what docs/PROMISES.md says of wrun's speed on Linux.
 var promised = []limit{
-	{command: "run true", peer: "crun", most: 0.75},
-	{command: "run true", peer: "runc", most: 0.35},
+	{command: "run true", peer: "crun", most: 0.7},
+	{command: "run true", peer: "runc", most: 0.3},
 	{command: "create+start+delete --force", peer: "crun", most: 0.6},
 	{command: "exec", peer: "crun", most: 0.7},
 	{command: "state", peer: "crun", most: 1},
 	{command: "kill", peer: "crun", most: 1},
 	{command: "delete", peer: "crun", most: 1},
-	{command: "100 by 8 callers", peer: "crun", most: 0.85},
+	{command: "100 by 8 callers", peer: "crun", most: 0.8},
 	{command: "list of 500", peer: "wrun", than: "list of 100", most: 5}, // linear
 }
 

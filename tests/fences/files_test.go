@@ -99,6 +99,40 @@ func TestFaultPoints(t *testing.T) {
 	}
 }
 
+// TestStarts: a process that has let Go's monitor be late (libcontainer/sysmon)
+// starts others by sysmon.Exact alone.
+func TestStarts(t *testing.T) {
+	exact := map[string]string{ // "": it need not
+		"libcontainer/hooks.go":            "sysmon.Exact(cmd.Run)",
+		"libcontainer/silo/users_linux.go": "",                  // newuidmap(1), which waits for nothing
+		"libcontainer/silo/walk_linux.go":  "PR_SET_TIMERSLACK", // clones by itself
+		"libcontainer/uvm/child_linux.go":  "sysmon.Exact(func",
+		"libcontainer/uvm/shares_linux.go": "", // the monitor's file server
+		"libcontainer/uvm/vm_linux.go":     "", // the monitor's QEMU
+		"libcontainer/uvm/launch_linux.go": "", // QEMU's launcher
+		"libcontainer/wine/find_linux.go":  "", // ld.so --list, likewise
+		"ps.go":                            "",
+	}
+	starts := regexp.MustCompile(`\bexec\.Command|\bos\.StartProcess\(|\b(syscall|unix)\.(ForkExec|StartProcess|Exec)\(|SYS_CLONE`)
+	for _, f := range read(t) {
+		if !f.product() || !starts.MatchString(f.text) || strings.HasSuffix(f.path, "_windows.go") ||
+			under(f.path, "libcontainer/wine/session", "libcontainer/wine/make", "libcontainer/uvm/image") { // no part of wrun
+			continue
+		}
+		how, known := exact[f.path]
+		switch {
+		case !known:
+			t.Errorf("%s starts a process: by sysmon.Exact?", f.path)
+		case !strings.Contains(f.text, how):
+			t.Errorf("%s starts a process without %s", f.path, how)
+		}
+		delete(exact, f.path)
+	}
+	for path := range exact {
+		t.Errorf("%s starts nothing any more", path)
+	}
+}
+
 // TestDocuments: links within the repository lead somewhere, and the tests
 // that the promises name exist.
 func TestDocuments(t *testing.T) {

@@ -56,7 +56,8 @@ func TestProcess(t *testing.T) {
 			r.spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_IDLE, Priority: 0}
 		}, "ionice -p 1", "idle"},
 		{"personality", func(r *rig) { r.spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32} }, "uname -m", "i686"},
-		// Inherited from the thread that it was started from.
+		// wrun makes a thread of its own inexact; a program inherits what the thread
+		// that it was started from has.
 		{"timers as exact as the caller's", func(r *rig) {}, "cat /proc/self/timerslack_ns", slack(t)},
 		{"program by $PATH", func(r *rig) {
 			r.must(os.MkdirAll(filepath.Join(r.rootfs, "one/prog"), 0o755)) // a directory is passed over

@@ -57,7 +57,7 @@ func TestClock(t *testing.T) {
 	check("after a pause")
 }
 
-// TestTimers: a container's timers are as exact as a kernel's are by default.
+// TestTimers: the agent makes a thread of its own inexact, and no container's.
 func TestTimers(t *testing.T) {
 	if got := newRig(t, "cat", "/proc/self/timerslack_ns").output(); strings.TrimSpace(got) != "50000" { // the kernel's default
 		t.Errorf("timers may be %s ns late", got)

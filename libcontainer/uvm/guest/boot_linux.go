@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/sysmon"
 )
 
 // newRoot becomes the root directory: a container's root file system cannot be
@@ -32,6 +34,9 @@ func boot(template bool) (later func(), err error) {
 		}
 		if err := unix.Mount(m.kind, m.at, m.kind, 0, m.options); err != nil {
 			return nil, fmt.Errorf("mount %s at %s: %w", m.kind, m.at, err)
+		}
+		if m.at == "/proc" {
+			sysmon.Slacken()
 		}
 	}
 	if later, err = loadModules("/lib/modules", template); err != nil {
