@@ -155,13 +155,7 @@ func emulator(t *testing.T) string {
 // leftovers are what the service holds for the containers of one kind, by
 // their ids or their folders.
 func leftovers(ctl, kind string) []string {
-	var out []byte
-	var err error
-	for range 3 { // Wine now and then starts no process: ERROR_INTERNAL_ERROR
-		if out, err = exec.Command(ctl, "ctl", "leftovers").Output(); err == nil {
-			break
-		}
-	}
+	out, err := exec.Command(ctl, "ctl", "leftovers").Output()
 	var all map[string][]json.RawMessage
 	if err == nil {
 		err = json.Unmarshal(out, &all)

@@ -178,7 +178,7 @@ func TestPlans(t *testing.T) {
 		{"apparmor absent", func(in *Input) { in.Spec.Process.ApparmorProfile = "p" }},
 		{"selinux", func(in *Input) { in.Spec.Process.SelinuxLabel = "p"; in.Spec.Linux.MountLabel = "m" }},
 		{"personality and io priority", func(in *Input) {
-			in.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32}
+			in.Spec.Linux.Personality = &specs.LinuxPersonality{Domain: specs.PerLinux32, Flags: []specs.LinuxPersonalityFlag{fixedAddresses}}
 			in.Spec.Process.IOPriority = &specs.LinuxIOPriority{Class: specs.IOPRIO_CLASS_BE, Priority: 3}
 		}},
 		{"joined network under new users", func(in *Input) {

@@ -9,6 +9,10 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// fixedAddresses is for the Wine personality, which translates its bundles: a
+// Linux bundle may name no flags (config-linux.md, "personality").
+const fixedAddresses = "ADDR_NO_RANDOMIZE"
+
 // scheduling is what of the process's place among others is set by a plain
 // call on itself, while it still may.
 func (b *builder) scheduling(p *specs.Process, l *specs.Linux) error {
@@ -17,6 +21,13 @@ func (b *builder) scheduling(p *specs.Process, l *specs.Linux) error {
 		domain := Int(0)
 		if l.Personality.Domain == specs.PerLinux32 {
 			domain = perLinux32
+		}
+		for _, f := range l.Personality.Flags {
+			if f != fixedAddresses {
+				return fmt.Errorf("linux.personality.flags: %q is unknown", f)
+			}
+			const addrNoRandomize = 0x40000
+			domain |= addrNoRandomize
 		}
 		b.call("linux.personality", "personality", domain)
 	}

@@ -121,6 +121,11 @@ func container() *specs.Spec { return &specs.Spec{Version: specs.Version, Linux:
 func confinement(network string) *specs.Linux {
 	return &specs.Linux{
 		Seccomp: filter(),
+		// Wine needs the page at 0x7ffe0000. Its program begins at 0x7d000000, and
+		// Debian's has no preloader that reserves what it needs: where the kernel puts
+		// the heap somewhere in the gigabyte behind a program, once in some thousand
+		// starts the page is taken, and Wine ends without a word.
+		Personality: &specs.LinuxPersonality{Domain: specs.PerLinux, Flags: []specs.LinuxPersonalityFlag{"ADDR_NO_RANDOMIZE"}},
 		Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}, {Type: specs.IPCNamespace}, {Type: specs.UTSNamespace},
 			{Type: specs.MountNamespace}, {Type: specs.CgroupNamespace}, {Type: specs.NetworkNamespace, Path: network}},
 		MaskedPaths: []string{"/proc/acpi", "/proc/asound", "/proc/interrupts", "/proc/kcore", "/proc/keys", "/proc/latency_stats",

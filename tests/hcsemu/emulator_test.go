@@ -124,7 +124,8 @@ func wine(t *testing.T, dir, prefix, name, exe string, args ...string) *exec.Cmd
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { out.Close() })
-	c := exec.Command("wine", append([]string{filepath.Join(dir, "bin", exe)}, args...)...)
+	argv := build.Fixed(append([]string{"wine", filepath.Join(dir, "bin", exe)}, args...)...)
+	c := exec.Command(argv[0], argv[1:]...)
 	c.Dir, c.Env, c.Stdout, c.Stderr = dir, append(os.Environ(), build.Env(prefix)...), out, out
 	return c
 }

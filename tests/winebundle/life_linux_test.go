@@ -54,6 +54,9 @@ func life(r *rig) {
 	if res := r.wrun("exec", r.id, "cmd", "/c", "echo from %COMPUTERNAME%& exit 300"); unix(res.Stdout) != "from WINBOX\n" || res.Code != 300&0xff {
 		r.Errorf("exec: %+v", res)
 	}
+	if out := r.good("exec", r.id, "cmd", "/c", "type "+personality); out != "00040000\n" {
+		r.Errorf("exec has the personality %q", out)
+	}
 	other := newRig(r.T, `C:\probe.exe`, "line")
 	other.spec.Windows.LayerFolders = r.spec.Windows.LayerFolders
 	other.refused("is in use by", "name another folder")

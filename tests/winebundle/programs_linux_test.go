@@ -10,6 +10,10 @@ import (
 	"github.com/opencontainers/runtime-spec/specs-go"
 )
 
+// personality is a file of Linux' that has the number 40000 where addresses are
+// not random (personality(2)).
+const personality = `\\?\unix\proc\self\personality`
+
 // TestPrograms: what a program is told and what it tells is unchanged.
 func TestPrograms(t *testing.T) {
 	for _, tt := range []struct {
@@ -39,6 +43,7 @@ func TestPrograms(t *testing.T) {
 		{"its profile", func(p *specs.Process) { p.User.Username = "ContainerUser" }, []string{"cmd", "/c", "echo %USERPROFILE%"}, "C:\\users\\ContainerUser\n", 0},
 		{"what it may not write", func(p *specs.Process) { p.User.Username = "ContainerUser" },
 			[]string{`C:\probe.exe`, "write", `C:\windows\x`, "x"}, "write: error 5\n", 1},
+		{"addresses that leave Wine its page", nil, []string{"cmd", "/c", "type " + personality}, "00040000\n", 0},
 		{"what an administrator may", nil, []string{`C:\probe.exe`, "write", `C:\probe.exe.txt`, "x"}, "written\n", 0},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

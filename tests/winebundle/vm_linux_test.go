@@ -64,6 +64,9 @@ func TestIsolatedInVM(t *testing.T) {
 			says(t, r, "2\n", `C:\probe.exe`, "processes", "probe.exe") // itself and the first
 		}
 	})
+	t.Run("addresses that leave Wine its page", func(t *testing.T) {
+		says(t, plain, "00040000\n", "cmd", "/c", "type "+personality)
+	})
 	t.Run("processes are none of the host's", func(t *testing.T) {
 		control := newRig(plain.T, `C:\probe.exe`, "wait")
 		control.spec.Process.Args = append(control.spec.Process.Args, control.id)

@@ -65,24 +65,6 @@ static NTSTATUS NTAPI create_pipe(PHANDLE pipe, ULONG access, POBJECT_ATTRIBUTES
 	return status;
 }
 
-typedef NTSTATUS(NTAPI *CreateUserProcess)(PHANDLE, PHANDLE, ACCESS_MASK, ACCESS_MASK, POBJECT_ATTRIBUTES, POBJECT_ATTRIBUTES, ULONG,
-	ULONG, PVOID, PVOID, PVOID);
-static CreateUserProcess original_create_process;
-
-/* Once in some thousand times Wine's loader gives up in the new process; then there is none, and another try makes one. */
-static NTSTATUS NTAPI create_process(PHANDLE process, PHANDLE thread, ACCESS_MASK process_access, ACCESS_MASK thread_access,
-	POBJECT_ATTRIBUTES process_attributes, POBJECT_ATTRIBUTES thread_attributes, ULONG process_flags, ULONG thread_flags, PVOID parameters,
-	PVOID info, PVOID attributes)
-{
-	const NTSTATUS internal_error = (NTSTATUS)0xC00000E5;
-	NTSTATUS status = internal_error;
-
-	for (int i = 0; i < 3 && status == internal_error; i++)
-		status = original_create_process(process, thread, process_access, thread_access, process_attributes, thread_attributes,
-			process_flags, thread_flags, parameters, info, attributes);
-	return status;
-}
-
 /*
  * Sends a thunk's callers to another function. *original is a copy of the
  * thunk, and set before the first caller can arrive.
@@ -115,6 +97,5 @@ BOOL WINAPI DllMain(HINSTANCE instance, DWORD reason, void *reserved)
 		return TRUE;
 	redirect("NtSetInformationFile", set_information, (void **)&original_set_information);
 	redirect("NtCreateNamedPipeFile", create_pipe, (void **)&original_create_pipe);
-	redirect("NtCreateUserProcess", create_process, (void **)&original_create_process);
 	return TRUE;
 }

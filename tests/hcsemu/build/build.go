@@ -41,7 +41,7 @@ func libraries() []library {
 // Missing says which programs of Debian the machine lacks, "" for none.
 func Missing() string {
 	var lacks []string
-	for program, of := range map[string]string{compiler: "gcc-mingw-w64-x86-64-win32", "wine": "wine", "wineserver": "wine", "wineboot": "wine"} {
+	for program, of := range map[string]string{compiler: "gcc-mingw-w64-x86-64-win32", "wine": "wine", "wineserver": "wine", "wineboot": "wine", "setarch": "util-linux"} {
 		if _, err := exec.LookPath(program); err != nil {
 			lacks = append(lacks, program+" (Debian: "+of+")")
 		}
@@ -73,7 +73,7 @@ func All(dir string) error {
 		for _, s := range l.sources {
 			args = append(args, filepath.Join(from, "dll", s))
 		}
-		if err := run(from, nil, compiler, append(args, l.link...)...); err != nil {
+		if err := run(from, nil, append(append([]string{compiler}, args...), l.link...)...); err != nil {
 			return fmt.Errorf("building %s: %w", l.name, err)
 		}
 	}
@@ -93,7 +93,7 @@ func Prefix(dir, prefix string) error {
 		return err
 	}
 	env := Env(prefix)
-	if err := run("/", env, "wineboot", "-i"); err != nil {
+	if err := run("/", env, Fixed("wineboot", "-i")...); err != nil {
 		return fmt.Errorf("making a Wine prefix: %w", err)
 	}
 	if err := run("/", env, "wineserver", "-w"); err != nil {
@@ -156,7 +156,7 @@ func Version(prefix, number string) error {
 	if err := errors.Join(err, file.Close()); err != nil {
 		return err
 	}
-	if err := run("/", Env(prefix), "wine", "regedit", "/S", "Z:"+file.Name()); err != nil {
+	if err := run("/", Env(prefix), Fixed("wine", "regedit", "/S", "Z:"+file.Name())...); err != nil {
 		return fmt.Errorf("setting the version of Windows: %w", err)
 	}
 	return nil
@@ -204,20 +204,29 @@ func copyFile(from, to string) error {
 	return os.WriteFile(to, data, 0o755)
 }
 
+// Fixed is the command line of one of Wine's programs that it is to be started
+// with. Debian's Wine has no preloader that keeps the page at 0x7ffe0000 for it:
+// where the kernel puts the heap somewhere in the gigabyte behind wine64, once in
+// some thousand starts that page is taken, and Wine ends without a word. All that
+// is started from there on inherits this.
+func Fixed(argv ...string) []string {
+	return append([]string{"setarch", "--addr-no-randomize"}, argv...)
+}
+
 // run runs a program with its output in a file: what Wine starts inherits it,
 // and a pipe would stay open as long as the last of them runs.
-func run(dir string, env []string, name string, args ...string) error {
+func run(dir string, env []string, argv ...string) error {
 	out, err := os.CreateTemp("", "hcsemu-*.out")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
-	c := exec.Command(name, args...)
+	c := exec.Command(argv[0], argv[1:]...)
 	c.Dir, c.Env, c.Stdout, c.Stderr = dir, append(os.Environ(), env...), out, out
 	if err := c.Run(); err != nil {
 		said, _ := os.ReadFile(out.Name())
-		return fmt.Errorf("%s %s: %w\n%s", name, strings.Join(args, " "), err, said)
+		return fmt.Errorf("%s: %w\n%s", strings.Join(argv, " "), err, said)
 	}
 	return nil
 }

@@ -250,24 +250,12 @@ func createProcess(command, environment []uint16, directory *uint16, std pipes) 
 	var info windows.ProcessInformation
 	const flags = windows.CREATE_UNICODE_ENVIRONMENT | windows.EXTENDED_STARTUPINFO_PRESENT | windows.CREATE_SUSPENDED |
 		windows.DETACHED_PROCESS | windows.CREATE_NEW_PROCESS_GROUP
-	err = twice(func() error {
-		return windows.CreateProcess(nil, &command[0], nil, nil, true, flags, &environment[0], directory, &start.StartupInfo, &info)
-	})
+	err = windows.CreateProcess(nil, &command[0], nil, nil, true, flags, &environment[0], directory, &start.StartupInfo, &info)
 	runtime.KeepAlive(inherited)
 	if err != nil {
 		return nil, err
 	}
 	return &info, nil
-}
-
-// twice starts a process again when Wine has started none: its loader gives up
-// once in some thousand times.
-func twice(start func() error) error {
-	err := start()
-	if errors.Is(err, windows.ERROR_INTERNAL_ERROR) {
-		err = start()
-	}
-	return err
 }
 
 func (p *process) PID() uint32 { return p.pid }

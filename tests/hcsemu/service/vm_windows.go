@@ -129,10 +129,7 @@ func startWorker(path, system string) (windows.Handle, error) {
 	start := windows.StartupInfo{}
 	start.Cb = uint32(unsafe.Sizeof(start))
 	var info windows.ProcessInformation
-	err = twice(func() error {
-		return windows.CreateProcess(nil, &command[0], nil, nil, false, windows.DETACHED_PROCESS, nil, nil, &start, &info)
-	})
-	if err != nil {
+	if err := windows.CreateProcess(nil, &command[0], nil, nil, false, windows.DETACHED_PROCESS, nil, nil, &start, &info); err != nil {
 		return 0, err
 	}
 	windows.CloseHandle(info.Thread)
@@ -153,9 +150,7 @@ func startUnix(script string) error {
 	start := windows.StartupInfo{}
 	start.Cb = uint32(unsafe.Sizeof(start))
 	var info windows.ProcessInformation
-	return twice(func() error {
-		return windows.CreateProcess(shell, &command[0], nil, nil, false, windows.DETACHED_PROCESS, nil, nil, &start, &info)
-	})
+	return windows.CreateProcess(shell, &command[0], nil, nil, false, windows.DETACHED_PROCESS, nil, nil, &start, &info)
 }
 
 // unixPath makes /a/b of Z:\a\b, and of C:\a\b what the prefix has there.

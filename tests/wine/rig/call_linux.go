@@ -10,6 +10,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"time"
+
+	"wrun/tests/hcsemu/build"
 )
 
 // Patience bounds every call: none of them may hang. A call takes 0.1 s, one
@@ -34,7 +36,6 @@ type Result struct {
 	Stderr string
 	Took   time.Duration
 
-	cpu      time.Duration
 	end      string // the kernel's words for it: "signal: killed" where Code is -1
 	wine     string // stderr as it was, if somebody else wrote to it, too
 	out, err string // the files: a container keeps writing to them
@@ -75,29 +76,10 @@ func (p *Prefix) Run(scratch string, c Call) (Result, error) {
 	return running.Wait()
 }
 
-// lost says that Wine's loader gave up, as it does once in a thousand times on a
-// loaded machine: before there was a process, with less work than any program
-// takes; or in a program that starts another one, which then has this error of
-// Windows'.
-func (r *Result) lost() bool {
-	return r.Code == 1 && (r.cpu < neverRan && r.Stdout+r.Stderr+r.wine == "" || strings.Contains(r.Stderr, startedNothing))
-}
-
-// startedNothing is ERROR_INTERNAL_ERROR in Wine's words, behind the name of
-// what could not be started: wrun's monitor.
-const startedNothing = "starting the monitor: fork/exec C:\\wrun\\wrun.exe: Internal error."
-
-// neverRan is less processor time than the start of a program takes, which is
-// 20 ms.
-const neverRan = 12 * time.Millisecond
-
 // Running is a call that has not ended.
 type Running struct {
 	cmd    *exec.Cmd
-	prefix *Prefix
 	call   Call
-	from   string // scratch
-	second bool   // the first one was lost
 	cancel context.CancelFunc
 	ctx    context.Context
 	begin  time.Time
@@ -111,10 +93,11 @@ func (p *Prefix) Start(scratch string, c Call) (*Running, error) {
 		c.Limit = Patience
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), c.Limit)
-	r := &Running{prefix: p, from: scratch, call: c, ctx: ctx, cancel: cancel, begin: time.Now()}
+	r := &Running{call: c, ctx: ctx, cancel: cancel, begin: time.Now()}
 	base := filepath.Join(scratch, fmt.Sprintf("call-%d", callNumber.Add(1)))
 	r.result.out, r.result.err = base+".out", base+".err"
-	cmd := exec.CommandContext(ctx, "wine", append([]string{c.Program}, c.Args...)...)
+	argv := build.Fixed(append([]string{"wine", c.Program}, c.Args...)...)
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = append(p.Environment(), c.Env...)
 	cmd.Dir = filepath.Join(p.Dir, "drive_c")
 	if c.Dir != "" {
@@ -169,22 +152,13 @@ func (r *Running) Wait() (Result, error) {
 		r.result.wine = said
 	}
 	r.result.Code, r.result.end = r.cmd.ProcessState.ExitCode(), r.cmd.ProcessState.String()
-	r.result.cpu = r.cmd.ProcessState.UserTime() + r.cmd.ProcessState.SystemTime()
 	if late {
 		return r.result, fmt.Errorf("%s %s: still running after %v: %s", r.call.Program, strings.Join(r.call.Args, " "), r.call.Limit, r.result)
 	}
 	if failed := (*exec.ExitError)(nil); err != nil && !errors.As(err, &failed) {
 		return r.result, err
 	}
-	if r.second || !r.result.lost() {
-		return r.result, nil
-	}
-	again, err := r.prefix.Start(r.from, r.call)
-	if err != nil {
-		return r.result, err
-	}
-	again.second = true
-	return again.Wait()
+	return r.result, nil
 }
 
 // withoutWine drops what others than the program have to say on descriptor 2:

@@ -11,6 +11,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"wrun/tests/hcsemu/build"
 )
 
 // bootTime bounds the making of a prefix: 4 to 8 s on two idle cores.
@@ -77,13 +79,7 @@ func (p *Prefix) register(settings string) error {
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		return err
 	}
-	var err error
-	for range 2 { // Wine's loader gives up now and then: see Run
-		if err = p.tool(time.Minute, "wine", "regedit", "/S", p.Windows(file)); err == nil {
-			break
-		}
-	}
-	return err
+	return p.tool(time.Minute, "wine", "regedit", "/S", p.Windows(file))
 }
 
 // tool runs a program of Wine itself to its end, quietly.
@@ -96,6 +92,7 @@ func (p *Prefix) tool(limit time.Duration, argv ...string) error {
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
+	argv = build.Fixed(argv...)
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env, cmd.Stdout, cmd.Stderr = p.Environment(), out, out
 	if err := cmd.Run(); err != nil {

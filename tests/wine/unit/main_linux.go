@@ -20,6 +20,7 @@ import (
 	"strings"
 	"syscall"
 
+	"wrun/tests/hcsemu/build"
 	"wrun/tests/wine/rig"
 )
 
@@ -107,7 +108,8 @@ func runOne(argv []string) int {
 	}
 	defer os.Remove(out.Name())
 	defer out.Close()
-	cmd := exec.Command("wine", argv...)
+	argv = build.Fixed(append([]string{"wine"}, argv...)...)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdout, cmd.Stderr = out, out
 	err = cmd.Run()
 	if _, seek := out.Seek(0, io.SeekStart); seek == nil {
