@@ -66,10 +66,14 @@ func execAfterEnd(b *bench) {
 func execSignal(b *bench) {
 	m := b.started("sleep", "1000")
 	defer m.close()
-	p, err := m.exec(b.stdio(""), "sleep", "1000")
+	io := b.stdio("")
+	p, err := m.exec(io, "sh", "-c", "echo ready; "+loop)
 	if err != nil {
 		b.Fatalf("exec: %v", err)
 	}
+	// Not before: Go's run time on Windows takes a console event as soon as it has
+	// asked for them, and can pass it on, or end by it, only later.
+	b.until("the program is up", func() bool { return read(b, io.Out.Name()) == "ready\n" })
 	if err := p.Signal(b.term()); err != nil {
 		b.Errorf("signal: %v", err)
 	}
