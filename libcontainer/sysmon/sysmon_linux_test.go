@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -71,6 +72,28 @@ func TestExact(t *testing.T) {
 	}
 	if got := started(Exact); got != strconv.Itoa(was) || Slack() != uintptr(was) {
 		t.Errorf("started exactly it has %s, and Slack is %d; want %d", got, Slack(), was)
+	}
+}
+
+// TestForeignProc: where /proc is another pid namespace's, whoever has the thread's
+// number there is left alone.
+func TestForeignProc(t *testing.T) {
+	const inside = "SYSMON_INSIDE"
+	if os.Geteuid() != 0 {
+		t.Skip("a pid namespace is root's to make")
+	}
+	if os.Getenv(inside) == "" {
+		cmd := exec.Command("/proc/self/exe", "-test.run=^TestForeignProc$")
+		cmd.Env = append(os.Environ(), inside+"=1")
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%v: %s", err, out)
+		}
+		return
+	}
+	runtime.GOMAXPROCS(2)
+	if Slacken(); ours() || Slack() != 0 || monitor() == 0 {
+		t.Errorf("/proc is ours: %v, the slack was %d, the monitor is %d", ours(), Slack(), monitor())
 	}
 }
 
