@@ -172,17 +172,11 @@ func (d *Decoder) Boolean(v *bool) bool {
 
 // integer reads what JSON calls a number and Go an integer.
 func (d *Decoder) integer() (lit string, ok bool) {
-	c := d.Peek()
+	d.Peek()
 	start := d.At
-	if c == '-' {
-		d.At++
-	}
+	d.one("-")
 	digits := d.At
-	for d.At < len(d.Text) && '0' <= d.Text[d.At] && d.Text[d.At] <= '9' {
-		d.At++
-	}
-	switch n := d.At - digits; {
-	case n == 0, n > 1 && d.Text[digits] == '0':
+	if n := d.digits(); n == 0 || n > 1 && d.Text[digits] == '0' {
 		return "", false
 	}
 	if d.At < len(d.Text) {
@@ -404,11 +398,37 @@ func (d *Decoder) Skip() bool {
 
 // number passes over any JSON number.
 func (d *Decoder) number() bool {
+	d.one("-")
+	whole := d.At
+	if n := d.digits(); n == 0 || n > 1 && d.Text[whole] == '0' {
+		return false
+	}
+	if d.one(".") && d.digits() == 0 {
+		return false
+	}
+	if !d.one("eE") {
+		return true
+	}
+	d.one("+-")
+	return d.digits() > 0
+}
+
+// one takes a character if it is one of those.
+func (d *Decoder) one(of string) bool {
+	if d.At < len(d.Text) && strings.IndexByte(of, d.Text[d.At]) >= 0 {
+		d.At++
+		return true
+	}
+	return false
+}
+
+// digits passes over them and answers how many there were.
+func (d *Decoder) digits() int {
 	start := d.At
-	for d.At < len(d.Text) && strings.IndexByte("+-.eE0123456789", d.Text[d.At]) >= 0 {
+	for d.At < len(d.Text) && '0' <= d.Text[d.At] && d.Text[d.At] <= '9' {
 		d.At++
 	}
-	return json.Valid([]byte(d.Text[start:d.At]))
+	return d.At - start
 }
 
 // Anything reads a value whose shape is nobody's business (credentialSpec).
