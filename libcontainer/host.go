@@ -176,7 +176,9 @@ type Config struct {
 	Run bool
 
 	// Record saves the host's handle; called before each kind of side effect
-	// with a handle that is enough to undo it, and again when facts are added.
+	// with a handle that is enough to undo it, and again when facts are added. nil:
+	// the container is known to the process that creates it only, as in a VM, whose
+	// end undoes all.
 	Record func(Handle) error
 	// Namespaces is nil when no hook wants it. The host calls it once the
 	// container's namespaces and mounts exist and before the root is switched

@@ -16,6 +16,7 @@ import (
 	"wrun/libcontainer"
 	"wrun/libcontainer/memfd"
 	"wrun/libcontainer/pidfd"
+	"wrun/libcontainer/rootfs"
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/silo/seccomp"
 )
@@ -34,7 +35,7 @@ func (p *process) Signal(sig int) error {
 
 // Exec starts a process in the container's namespaces and cgroup.
 func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer.Stdio) (libcontainer.Process, error) {
-	in := &Input{Spec: e.Container}
+	in := &Input{Spec: e.Container, Visits: true, Bare: s.guest}
 	filter, _, err := seccomp.Compile(in.linux().Seccomp, runtime.GOARCH) // create has warned
 	if err != nil {
 		return nil, err
@@ -52,9 +53,11 @@ func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer
 	in.Facts.OpenFiles = callersOpenFiles()
 	in.Facts.AppArmor = e.Spec.ApparmorProfile != "" && appArmor()
 	in.Alone = !in.forks() && !e.Paused && io.Attached == nil && e.Spec.OOMScoreAdj == nil && !(filter != nil && filter.Notify)
-	in.Env = append(withHome(e.Spec, v.files[fileRoot]), v.env...)
-	if err := v.stub(stubFilter(filter, e.Spec), stubFlags(filter)); err != nil {
-		return nil, err
+	in.Env = append(rootfs.Environment(e.Spec, v.files[fileRoot]), v.env...)
+	if !in.bare() {
+		if err := v.stub(stubFilter(filter, e.Spec), stubFlags(filter)); err != nil {
+			return nil, err
+		}
 	}
 	plan, err := CompileExec(in, e.Spec)
 	if err != nil {
@@ -206,7 +209,7 @@ func (v *visit) enter(h *handle, sub map[string]string) (err error) {
 	group := h.Group
 	switch {
 	case group == nil && len(sub) > 0:
-		return errNoGroup
+		return noGroup()
 	case group == nil:
 		return nil
 	case len(sub) > 0:
@@ -346,7 +349,7 @@ func (s *system) RunStartHook(ctx context.Context, h specs.Hook, container *spec
 		if err != nil {
 			return err
 		}
-		in.Env = withHome(container.Process, root)
+		in.Env = rootfs.Environment(container.Process, root)
 		unix.Close(root)
 	}
 	return s.runHook(ctx, in, h, state)

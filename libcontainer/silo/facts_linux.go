@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"os"
 	"path"
-	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/rootfs"
 )
 
 // gather asks the machine what a Plan has to know. It changes nothing.
@@ -43,7 +42,7 @@ func gather(c *libcontainer.Config, in *Input) error {
 		return err
 	}
 	if in.Spec.Process != nil {
-		in.Env = withHome(in.Spec.Process, root)
+		in.Env = rootfs.Environment(in.Spec.Process, root)
 	}
 	if in.NoPivot {
 		if f.Revealing, err = revealing(in.Spec.Root.Path); err != nil {
@@ -142,82 +141,12 @@ func devicesFit(root int, in *Input) error {
 
 // lookInside reads the attributes of a file in the root; false if there is none.
 func lookInside(root int, name string, st *unix.Stat_t) bool {
-	fd, err := openInside(root, name, unix.O_PATH|unix.O_NOFOLLOW)
+	fd, err := rootfs.Open(root, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
 	return unix.Fstat(fd, st) == nil
-}
-
-// openInside opens a path that cannot leave root, as the child will.
-func openInside(root int, name string, flags uint64) (fd int, err error) {
-	how := unix.OpenHow{Flags: flags | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS}
-	for range openTries {
-		if fd, err = unix.Openat2(root, name, &how); err != unix.EAGAIN && err != unix.EINTR {
-			break
-		}
-	}
-	return fd, err
-}
-
-// withHome completes the environment by HOME from the container's own
-// /etc/passwd, as runc does and programs expect. Of a variable that is given
-// twice the last value counts; an empty HOME is none.
-func withHome(p *specs.Process, root int) []string {
-	env, home := lastValues(p.Env)
-	if home != "" {
-		return env
-	}
-	return append(env[:len(env):len(env)], "HOME="+homeIn(root, p.User.UID))
-}
-
-// lastValues removes the earlier values of variables that come again, and HOME
-// where it is empty; home is its value.
-func lastValues(env []string) (out []string, home string) {
-	seen := make(map[string]bool, len(env))
-	out = make([]string, 0, len(env)+1)
-	for i := len(env) - 1; i >= 0; i-- {
-		name, value, _ := strings.Cut(env[i], "=")
-		if seen[name] {
-			continue
-		}
-		seen[name] = true
-		if name == "HOME" {
-			if home = value; home == "" {
-				continue
-			}
-		}
-		out = append(out, env[i])
-	}
-	slices.Reverse(out)
-	return out, home
-}
-
-func homeIn(root int, uid uint32) string {
-	home := "/"
-	fd, err := openInside(root, "/etc/passwd", unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY)
-	if err == nil {
-		buf := make([]byte, 64<<10) // what lies beyond is no system user's line
-		n, _ := unix.Read(fd, buf)
-		unix.Close(fd)
-		if h := homeOf(buf[:max(n, 0)], uid); h != "" {
-			home = h
-		}
-	}
-	return home
-}
-
-// homeOf finds a user's directory in a passwd file: name:pw:uid:gid:gecos:dir.
-func homeOf(passwd []byte, uid uint32) string {
-	id := strconv.FormatUint(uint64(uid), 10)
-	for line := range bytes.Lines(passwd) {
-		f := bytes.Split(bytes.TrimSpace(line), []byte(":"))
-		if len(f) >= 6 && string(f[2]) == id {
-			return string(f[5])
-		}
-	}
-	return ""
 }
 
 // mountAbove is the mount point of the mount that dir lies on.

@@ -21,11 +21,20 @@ import (
 )
 
 // Host is process isolation on this Linux machine.
-type Host struct{ systemd cgroup.Systemd }
+type Host struct {
+	systemd cgroup.Systemd
+	guest   bool
+}
 
 // New returns the host. It holds no state and asks nothing yet. s is asked for the
 // cgroups of the containers that want it; nil where none will.
-func New(s cgroup.Systemd) *Host { return &Host{s} }
+func New(s cgroup.Systemd) *Host { return &Host{systemd: s} }
+
+// Guest returns the host that is a utility VM, where all containers are made by one
+// process that lives as long as they do. A start costs less there: nobody else looks
+// at the cgroups (see [cgroup.Layout.Spare]), and the maker's program, being executed,
+// cannot be written to, so nothing has to hide it (see Input.Bare).
+func Guest() *Host { return &Host{guest: true} }
 
 // Open finds a container by its handle.
 func (o *Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.System, error) {
@@ -36,7 +45,7 @@ func (o *Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.Sy
 	if err != nil {
 		return nil, err
 	}
-	return &system{h: h, systemd: o.systemd}, nil
+	return &system{h: h, systemd: o.systemd, guest: o.guest}, nil
 }
 
 // Create builds the container and parks it at the start gate.
@@ -47,7 +56,7 @@ func (o *Host) Create(ctx context.Context, c *libcontainer.Config, io libcontain
 	if err := mayCreate(c.Spec); err != nil {
 		return nil, err
 	}
-	s := &system{h: &handle{Dir: c.Dir}, systemd: o.systemd}
+	s := &system{h: &handle{Dir: c.Dir}, systemd: o.systemd, guest: o.guest}
 	if p := c.Spec.Process; p != nil {
 		s.cwd = p.Cwd
 	}
@@ -55,7 +64,7 @@ func (o *Host) Create(ctx context.Context, c *libcontainer.Config, io libcontain
 	defer b.release()
 	b.in = &Input{
 		ID: c.ID, Bundle: c.Bundle, Spec: c.Spec,
-		NoPivot: c.NoPivot, NoNewKeyring: c.NoNewKeyring, Hooks: c.Namespaces != nil,
+		NoPivot: c.NoPivot, NoNewKeyring: c.NoNewKeyring, Hooks: c.Namespaces != nil, Bare: o.guest,
 	}
 	defer func() {
 		if err != nil {
@@ -134,6 +143,9 @@ func (b *birth) expect(ctx context.Context) error {
 	layout, err := cgroup.Detect()
 	if err != nil {
 		return err
+	}
+	if b.system.guest {
+		layout.Spare()
 	}
 	all := b.in.hasNamespace(specs.CgroupNamespace)
 	for i := range b.in.Spec.Mounts {
@@ -242,7 +254,7 @@ func (b *birth) control(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := b.config.Record(h.encode()); err != nil {
+	if err := b.record(); err != nil {
 		return err
 	}
 	b.made = true
@@ -260,6 +272,9 @@ func (b *birth) control(ctx context.Context) error {
 		b.keep(fileGate, gate)
 		b.keep(fileResult, result)
 		report = result
+	}
+	if b.in.bare() {
+		return nil
 	}
 	stub, err := makeStub(report, stubFilter(b.in.Filter, b.in.Spec.Process), stubFlags(b.in.Filter))
 	if err != nil {
@@ -390,10 +405,12 @@ func (b *birth) accompany(ctx context.Context) error {
 // remember saves the pid, and does what is done to the child from outside.
 func (b *birth) remember(c *child) error {
 	h := b.system.h
-	var err error
 	h.Pid = c.pid
-	if h.Start, _, err = procstat.StartTime(c.pid); err != nil {
-		return fmt.Errorf("look at the container process: %w", err)
+	if b.config.Record != nil {
+		var err error
+		if h.Start, _, err = procstat.StartTime(c.pid); err != nil {
+			return fmt.Errorf("look at the container process: %w", err)
+		}
 	}
 	if p := b.in.Spec.Process; p != nil && p.OOMScoreAdj != nil && !b.adjusted {
 		if err := writeProc(c.pid, "oom_score_adj", strconv.Itoa(*p.OOMScoreAdj)); err != nil {
@@ -405,7 +422,15 @@ func (b *birth) remember(c *child) error {
 		// this process, or is found in its cgroup.
 		return nil
 	}
-	return b.config.Record(h.encode())
+	return b.record()
+}
+
+// record saves the facts, where somebody keeps them.
+func (b *birth) record() error {
+	if b.config.Record == nil {
+		return nil
+	}
+	return b.config.Record(b.system.h.encode())
 }
 
 // writeOffsets sets the clocks of the time namespace that the child has made

@@ -26,7 +26,7 @@ func needSilo(t *testing.T) {
 }
 
 // rootfs makes a root file system of busybox alone.
-func rootfs(t *testing.T) string {
+func makeRoot(t *testing.T) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "rootfs")
 	for _, d := range []string{"bin", "dev", "etc", "proc", "sys", "tmp"} {
@@ -52,7 +52,7 @@ func rootfs(t *testing.T) string {
 // TestHost holds the silo against the contract of every host.
 func TestHost(t *testing.T) {
 	needSilo(t)
-	root := rootfs(t)
+	root := makeRoot(t)
 	prefix := fmt.Sprintf("wrun-hosttest-%d-", os.Getpid())
 	var count atomic.Int64
 	hosttest.Run(t, hosttest.Setup{

@@ -12,6 +12,8 @@ import (
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/rootfs"
 )
 
 // mounts looks at what the list of mounts names, on the host and in the image.
@@ -142,7 +144,7 @@ func (f *Facts) covered(root int, in *Input) error {
 		if r, ok := f.Resolved[dst]; ok {
 			dst = r
 		}
-		fd, err := openInside(root, dst, unix.O_PATH|unix.O_DIRECTORY)
+		fd, err := rootfs.Open(root, dst, unix.O_PATH|unix.O_DIRECTORY)
 		if err != nil {
 			continue // it is made, or the mount itself says what is wrong with it
 		}
@@ -221,7 +223,7 @@ func (in *Input) inner(id uint32, mappings []specs.LinuxIDMapping) int {
 
 // linkless is true when dst exists or is missing without any link in between.
 func linkless(root int, dst string) bool {
-	fd, err := openInside(root, dst, unix.O_PATH)
+	fd, err := rootfs.Open(root, dst, unix.O_PATH)
 	if err == nil {
 		unix.Close(fd)
 	}
@@ -257,7 +259,7 @@ func resolve(root int, dst string) string {
 }
 
 func readlinkInside(root int, name string, buf []byte) (int, error) {
-	fd, err := openInside(root, name, unix.O_PATH|unix.O_NOFOLLOW)
+	fd, err := rootfs.Open(root, name, unix.O_PATH|unix.O_NOFOLLOW)
 	if err != nil {
 		return 0, err
 	}

@@ -231,6 +231,10 @@ func (b *builder) execute(in *Input, p *specs.Process, c credentials, filter *se
 		b.closeAll(in, Slot(0))
 		b.capset("process.capabilities", c)
 	}
+	if in.bare() {
+		b.call("process.args", "execveat", Int(atFdcwd), program, Argv{Words: p.Args}, Argv{Words: in.Env}, Int(0))
+		return
+	}
 	b.call("process.args", "execveat", fileStub, Str(""), Argv{Words: p.Args, Program: program}, Argv{Words: in.Env}, Flags(atEmptyPath))
 }
 
@@ -239,6 +243,9 @@ func (b *builder) execute(in *Input, p *specs.Process, c credentials, filter *se
 func (b *builder) closeAll(in *Input, report Arg) {
 	const closeRangeCloexec = 4
 	b.call("no descriptor of wrun's reaches the program", "close_range", Int(3+in.Preserve), Int(0xffffffff), Int(closeRangeCloexec))
+	if in.bare() {
+		return
+	}
 	b.call("the stub reports a failed exec, then closes it", "fcntl", report, Int(fSetfd), Int(0))
 }
 

@@ -25,6 +25,7 @@ const closePatience = 10 * time.Second
 type system struct {
 	h       *handle
 	systemd cgroup.Systemd // nil: nobody is asked
+	guest   bool           // see Guest
 	child   *child
 	cwd     string // process.cwd, for an error of the child's
 	// direct: the child has no gate, for its creator starts it. ready: it has said
@@ -38,7 +39,12 @@ func (s *system) Handle() libcontainer.Handle { return s.h.encode() }
 func (s *system) Pid() int                    { return s.h.Pid }
 
 // alive tells whether the init process lives.
-func (s *system) alive() (bool, error) { return procstat.Alive(s.h.Pid, s.h.Start) }
+func (s *system) alive() (bool, error) {
+	if s.h.Start == 0 && s.child != nil { // there are no facts: only its parent knows of it
+		return s.child.alive()
+	}
+	return procstat.Alive(s.h.Pid, s.h.Start)
+}
 
 // open returns a pidfd of the living init process; ErrNotRunning if there is
 // none. The check comes after the open, so the descriptor is of that process.
@@ -262,6 +268,24 @@ func (c *child) wait(ctx context.Context) (int, error) {
 	return exitCode(c.end.status), nil
 }
 
+// alive tells whether the child has neither ended nor been reaped: until then its
+// pid is no other process's.
+func (c *child) alive() (bool, error) {
+	c.end.mu.Lock()
+	defer c.end.mu.Unlock()
+	if c.end.reaped || c.pidfd < 0 {
+		return false, nil
+	}
+	switch err := await(context.Background(), 0, c.pidfd); err {
+	case nil:
+		return false, nil
+	case os.ErrDeadlineExceeded:
+		return true, nil
+	default:
+		return false, fmt.Errorf("look at process %d: %w", c.pid, err)
+	}
+}
+
 // Processes lists the container's processes by host pid, init first.
 func (s *system) Processes(context.Context) ([]int, error) {
 	var pids []int
@@ -316,14 +340,14 @@ func (s *system) inOwnPids() ([]int, error) {
 
 func (s *system) Pause(ctx context.Context) error {
 	if s.h.Group == nil {
-		return errNoGroup
+		return noGroup()
 	}
 	return s.h.Group.Freeze(ctx)
 }
 
 func (s *system) Resume(ctx context.Context) error {
 	if s.h.Group == nil {
-		return errNoGroup
+		return noGroup()
 	}
 	return s.h.Group.Thaw(ctx)
 }
@@ -406,7 +430,7 @@ func (s *system) unmount() error {
 
 func (s *system) Update(ctx context.Context, r *specs.LinuxResources) error {
 	if s.h.Group == nil {
-		return errNoGroup
+		return noGroup()
 	}
 	if err := s.h.Group.Update(r, nil); err != nil || s.h.Group.Unit == "" {
 		return err
@@ -421,7 +445,7 @@ func (s *system) Update(ctx context.Context, r *specs.LinuxResources) error {
 
 func (s *system) WatchOOM(ctx context.Context, oom func()) error {
 	if s.h.Group == nil {
-		return errNoGroup
+		return noGroup()
 	}
 	err := s.h.Group.WatchOOM(ctx, oom)
 	if errors.Is(err, cgroup.ErrNoMemory) {
@@ -432,7 +456,7 @@ func (s *system) WatchOOM(ctx context.Context, oom func()) error {
 
 func (s *system) Stats(context.Context) (any, error) {
 	if s.h.Group == nil {
-		return nil, errNoGroup
+		return nil, noGroup()
 	}
 	return s.h.Group.Stats()
 }

@@ -25,12 +25,14 @@ func askSystemd(ctx context.Context, s cgroup.Systemd, address string) (cgroup.M
 	return m, err
 }
 
-// errNoSystemd: this program was built for a place where nobody asks systemd.
-var errNoSystemd = fmt.Errorf("this program speaks to no systemd: %w", cgroup.ErrNoSystemd)
+// noSystemd: this program was built for a place where nobody asks systemd.
+func noSystemd() error {
+	return fmt.Errorf("this program speaks to no systemd: %w", cgroup.ErrNoSystemd)
+}
 
 func connect(ctx context.Context, s cgroup.Systemd, address string) (cgroup.Manager, error) {
 	if s == nil {
-		return nil, errNoSystemd
+		return nil, noSystemd()
 	}
 	return s.Connect(ctx, address)
 }
@@ -64,7 +66,7 @@ func (b *birth) findUser(ctx context.Context, layout *cgroup.Layout) (under stri
 		return "", libcontainer.WithHint(fmt.Errorf("a user's systemd makes cgroups of v2 alone, and this machine has others: %w", cgroup.ErrNoSystemd), without)
 	}
 	if b.system.systemd == nil {
-		return "", errNoSystemd
+		return "", noSystemd()
 	}
 	b.manager, err = b.system.systemd.ConnectUser(ctx, os.Getenv)
 	if errors.Is(err, cgroup.ErrNoSystemd) {

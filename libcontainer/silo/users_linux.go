@@ -63,9 +63,11 @@ func entranceHint(err error, group bool) error {
 	return err
 }
 
-// errNoGroup is the answer to what works by the cgroup.
-var errNoGroup = libcontainer.WithHint(fmt.Errorf("the container has no cgroup: %w", libcontainer.ErrUnsupported),
-	"an ordinary user has one only where it was delegated to them")
+// noGroup is the answer to what works by the cgroup.
+func noGroup() error {
+	return libcontainer.WithHint(fmt.Errorf("the container has no cgroup: %w", libcontainer.ErrUnsupported),
+		"an ordinary user has one only where it was delegated to them")
+}
 
 // writeMaps gives the child's user namespace its users (user_namespaces(7)).
 func writeMaps(pid int, l *specs.Linux, privileged bool) error {

@@ -6,6 +6,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"wrun/libcontainer/rootfs"
 )
 
 // Go's own fork hooks: they hold back the signals around a raw clone. What the
@@ -173,12 +175,6 @@ var nowhere *uintptr
 // same, and engines read it as "could not be started".
 const childFailed = 255
 
-// openTries bounds how often an openat2 is repeated. openat2(2), EAGAIN: with
-// RESOLVE_IN_ROOT and a ".." on the way, a mount or rename anywhere on the
-// machine in that instant makes the kernel give up; "the caller may choose to
-// retry".
-const openTries = 10000
-
 // walk executes ops one by one. It returns when one fails, with the number of its
 // Step, or, as ops for the parent do and those for a child do not, at their end.
 //
@@ -221,7 +217,7 @@ func walk(ops []op, m *memory) (step, errno uint32) {
 				*o.pass = int32(*o.passed)
 			}
 			r, _, e = syscall.RawSyscall6(o.number, a[0], a[1], a[2], a[3], a[4], a[5])
-			for tries := 0; e == syscall.EAGAIN && o.number == unix.SYS_OPENAT2 && tries < openTries; tries++ {
+			for tries := 0; e == syscall.EAGAIN && o.number == unix.SYS_OPENAT2 && tries < rootfs.Tries; tries++ {
 				r, _, e = syscall.RawSyscall6(o.number, a[0], a[1], a[2], a[3], a[4], a[5])
 			}
 		}

@@ -38,7 +38,9 @@ func (g *Group) Guard(list []specs.LinuxDeviceCgroup) error {
 		return writeDevices(g.dir(d), deviceWrites(rules))
 	}
 	if d, ok := g.find(""); ok {
-		return guardDevices(g.dir(d), deviceProgram(rules))
+		fresh := d.Made > 0 && g.Unit == "" && !g.guarded
+		g.guarded = true
+		return guardDevices(g.dir(d), deviceProgram(rules), fresh)
 	}
 	return errors.New("linux.resources.devices: cgroup controller devices is not mounted on this machine")
 }
@@ -107,7 +109,7 @@ func (g *Group) set(r *specs.LinuxResources, warn Warn) error {
 		return err
 	}
 	if v2, ok := g.find(""); ok {
-		if err := enable(v2.Mount, g.inside(v2), needed(list), g.pure()); err != nil {
+		if err := enable(v2.Mount, g.inside(v2), needed(list), g.wishes()); err != nil {
 			return err
 		}
 	}
@@ -250,12 +252,24 @@ func needed(list []setting) []string {
 	return must
 }
 
-// enable makes the controllers available in the group at path, by naming them
-// in cgroup.subtree_control of all its parents; with all also those that the
-// machine has besides: the use of some is measured, and an engine in the
+// wishes says which controllers the group gets without being limited by them; nil is
+// none. The use of some is measured, which cannot begin later, and an engine in the
 // container can divide only what the container has.
-func enable(mount, path string, must []string, all bool) error {
-	if len(must) == 0 && !all {
+func (g *Group) wishes() func(controller string) bool {
+	switch {
+	case !g.pure():
+		return nil
+	case g.sparing:
+		return func(c string) bool { return c == "memory" || c == "pids" }
+	}
+	return func(string) bool { return true }
+}
+
+// enable makes the controllers available in the group at path, by naming them
+// in cgroup.subtree_control of all its parents; also those that the machine has
+// besides and wish is true for.
+func enable(mount, path string, must []string, wish func(controller string) bool) error {
+	if len(must) == 0 && wish == nil {
 		return nil
 	}
 	available := func(dir string) ([]string, error) {
@@ -276,7 +290,7 @@ func enable(mount, path string, must []string, all bool) error {
 		return err
 	}
 	lack := slices.DeleteFunc(machine, func(c string) bool {
-		return slices.Contains(have, c) || !all && !slices.Contains(must, c)
+		return slices.Contains(have, c) || !slices.Contains(must, c) && (wish == nil || !wish(c))
 	})
 	for i := 0; i < len(path) && len(lack) > 0; i++ {
 		if path[i] != '/' {

@@ -25,6 +25,8 @@ type Group struct {
 	Invocation string `json:"invocation,omitempty"`
 
 	checked bool // Check has filled in what Create will make
+	guarded bool // Guard may have attached a program
+	sparing bool // it gets no controllers that nobody asks for
 }
 
 // Dir is the group's directory in one hierarchy.
@@ -107,6 +109,7 @@ func ScopeName(cgroupsPath, id string) (slice, unit string, err error) {
 
 // group fills in the directories of g.
 func (l *Layout) group(g *Group, relative bool, r *specs.LinuxResources, all bool) *Group {
+	g.sparing = l.sparing && !all
 	g.Dirs = make([]Dir, 0, len(l.hierarchies))
 	for i := range l.hierarchies {
 		h := &l.hierarchies[i]

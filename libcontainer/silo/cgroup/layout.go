@@ -17,7 +17,13 @@ import (
 type Layout struct {
 	hierarchies []hierarchy
 	foreign     bool
+	sparing     bool
 }
+
+// Spare has groups of v2 get only the controllers that their limits need, and those
+// without which the statistics would lack something: each costs a start, and the
+// others can come later. It is for where nobody else reads the groups' files.
+func (l *Layout) Spare() { l.sparing = true }
 
 // Foreign says that the trees belong to somebody who is not root here: this is a
 // user namespace, and the machine is another's.

@@ -37,8 +37,8 @@ type queryAttr struct {
 }
 
 // guardDevices makes the program decide about device access in the v2 group
-// dir, in place of one that did so before.
-func guardDevices(dir string, program []instruction) error {
+// dir, in place of one that did so before; a fresh group has none.
+func guardDevices(dir string, program []instruction, fresh bool) error {
 	target, err := open(dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return fmt.Errorf("open cgroup %s: %w", dir, err)
@@ -58,9 +58,11 @@ func guardDevices(dir string, program []instruction) error {
 		target: uint32(target), program: uint32(fd),
 		kind: unix.BPF_CGROUP_DEVICE, flags: unix.BPF_F_ALLOW_MULTI,
 	}
-	old, err := attachedProgram(target)
-	if err != nil {
-		return fmt.Errorf("ask for device programs of cgroup %s: %w", dir, err)
+	old := -1
+	if !fresh {
+		if old, err = attachedProgram(target); err != nil {
+			return fmt.Errorf("ask for device programs of cgroup %s: %w", dir, err)
+		}
 	}
 	if old >= 0 {
 		defer unix.Close(old)

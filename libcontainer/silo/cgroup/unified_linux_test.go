@@ -45,6 +45,33 @@ func TestAllControllers(t *testing.T) {
 	expect(t, g, "", map[string]string{"cgroup.controllers": strings.TrimSpace(string(machine))})
 }
 
+// Where nobody else looks, a group has what its statistics need, and the rest when a
+// limit wants it.
+func TestSparing(t *testing.T) {
+	l := real(t)
+	if !l.Pure() {
+		t.Skip("needs a machine with cgroup v2 only")
+	}
+	l.Spare()
+	g := group(t, l, name()+"/below", nil, false)
+	if err := g.Create(); err != nil {
+		t.Fatal(err)
+	}
+	if err := g.Apply(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, g, "", map[string]string{"cgroup.controllers": "memory pids"})
+	shares := uint64(512)
+	if err := g.Update(&specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}, nil); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, g, "", map[string]string{"cgroup.controllers": "cpu memory pids", "cpu.weight": "20"})
+	all := group(t, l, name()+"/all", nil, true)
+	if all.sparing {
+		t.Error("a container that sees its group gets only some controllers")
+	}
+}
+
 // A container with a writable cgroup mount may divide its group, as an engine
 // in a container does: then no process fits into the group itself.
 func TestEntrance(t *testing.T) {
