@@ -12,17 +12,21 @@ import (
 // needless are sections of a module that cost the VM time to load, under
 // translation more than all else in it, and that it works without: how to walk
 // the stack, which makes a crash's trace exact; types for programs of eBPF; where
-// functions begin, for a tracer that puts itself there; and which jumps to thunks a
-// kernel that is in no need of them turns into plain ones, each decoded anew.
-var needless = []string{".orc_unwind", ".orc_unwind_ip", ".BTF", "__mcount_loc", ".return_sites", ".retpoline_sites"}
+// functions begin, for a tracer that puts itself there; which jumps to thunks a
+// kernel that is in no need of them turns into plain ones, each decoded anew; which
+// calls by way of a trampoline it makes direct ones, each through page tables of
+// their own, six switches of them; where locks are, for a kernel that changes them
+// for one processor, as it is told not to; and notes that only show up in /sys/module.
+var needless = []string{".orc_unwind", ".orc_unwind_ip", ".BTF", "__mcount_loc", ".return_sites", ".retpoline_sites",
+	".static_call_sites", ".smp_locks", ".note.gnu.build-id", ".note.Linux", ".note.gnu.property"}
 
 // isNeedless knows a needless section and its relocations.
 func isNeedless(section string) bool {
 	return slices.Contains(needless, strings.TrimPrefix(section, ".rela")) //nolint:misspell // it is ELF's word
 }
 
-// slim is the module without its needless sections and without its signature,
-// which the kernel would check, and which would not fit any more: the image is
+// slim is the module without its needless sections, silent to the tracer,
+// and without its signature, which the kernel would check, and which would not fit any more: the image is
 // trusted as a whole. Sections keep their numbers, by which symbols and
 // relocations name them; one that is left out is empty and of no type.
 func slim(module []byte) ([]byte, error) {
@@ -43,6 +47,11 @@ func slim(module []byte) ([]byte, error) {
 	if err := binary.Read(bytes.NewReader(module[header.Shoff:]), order, sections); err != nil {
 		return nil, err
 	}
+	module = bytes.Clone(module)
+	relocations, err := silence(module, f)
+	if err != nil {
+		return nil, err
+	}
 	var out bytes.Buffer
 	out.Write(make([]byte, header.Ehsize))
 	for i := range sections {
@@ -53,15 +62,15 @@ func slim(module []byte) ([]byte, error) {
 		case elf.SectionType(s.Type) == elf.SHT_NULL:
 		default:
 			align(&out, s.Addralign)
-			begin, size := s.Off, s.Size
+			if size, ok := relocations[i]; ok {
+				s.Size = size
+			}
+			content, err := contents(module, f.Sections[i])
+			if err != nil {
+				return nil, err
+			}
 			s.Off = uint64(out.Len())
-			if elf.SectionType(s.Type) == elf.SHT_NOBITS {
-				continue
-			}
-			if end := begin + size; end < begin || end > uint64(len(module)) {
-				return nil, fmt.Errorf("section %s lies beyond the end", f.Sections[i].Name)
-			}
-			out.Write(module[begin : begin+size])
+			out.Write(content[:min(s.Size, uint64(len(content)))])
 		}
 	}
 	align(&out, 8)

@@ -99,3 +99,51 @@ func TestSlimRefuses(t *testing.T) {
 		}
 	}
 }
+
+// TestSilence: a call of the tracer becomes a nop and its relocation goes; others
+// stay as they are.
+func TestSilence(t *testing.T) {
+	le := binary.LittleEndian
+	var relocations, symbols bytes.Buffer
+	for _, r := range []elf.Rela64{
+		{Off: 1, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))},  // call __fentry__
+		{Off: 6, Info: elf.R_INFO(2, uint32(elf.R_X86_64_PLT32))},  // call other
+		{Off: 11, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))}, // jmp __fentry__, which is no call
+		{Off: 16, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))}, // call __fentry__
+		{Off: 18, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))}, // reaches beyond the end
+	} {
+		_ = binary.Write(&relocations, le, r)
+	}
+	for _, s := range []elf.Sym64{{}, {Name: 1}, {Name: 12}} {
+		_ = binary.Write(&symbols, le, s)
+	}
+	code := []byte{0xe8, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0, 0xe8, 0xe8, 0, 0, 0}
+	text := progbits(16)
+	text.Flags = uint64(elf.SHF_ALLOC | elf.SHF_EXECINSTR)
+	module := relocatable([]elf.Section64{text,
+		{Type: uint32(elf.SHT_RELA), Link: 3, Info: 1, Entsize: 24, Addralign: 8},
+		{Type: uint32(elf.SHT_SYMTAB), Link: 4, Info: 1, Entsize: 24, Addralign: 8}, {Type: uint32(elf.SHT_STRTAB), Addralign: 1}},
+		[]string{".text", ".rela.text", ".symtab", ".strtab"},
+		[][]byte{code, relocations.Bytes(), symbols.Bytes(), []byte("\x00__fentry__\x00other\x00")})
+	got, err := slim(module)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := elf.NewFile(bytes.NewReader(got))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := append(append([]byte{0x0f, 0x1f, 0x44, 0, 0}, code[5:15]...), 0x0f, 0x1f, 0x44, 0, 0)
+	if text, err := f.Sections[1].Data(); err != nil || !bytes.Equal(text, want) {
+		t.Errorf("the code is % x, want % x (%v)", text, want, err)
+	}
+	entries, err := f.Sections[2].Data()
+	if err != nil || len(entries) != 3*24 {
+		t.Fatalf("%d bytes of relocations are left, want three (%v)", len(entries), err)
+	}
+	for i, off := range []uint64{6, 11, 18} {
+		if at := le.Uint64(entries[i*24:]); at != off {
+			t.Errorf("relocation %d is at %d, want %d", i, at, off)
+		}
+	}
+}
