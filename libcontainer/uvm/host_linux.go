@@ -2,6 +2,7 @@ package uvm
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,10 +10,12 @@ import (
 	"path/filepath"
 	"runtime"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
 	"wrun/libcontainer/procstat"
+	"wrun/libcontainer/rootfs"
 	"wrun/libcontainer/silo/cgroup"
 	"wrun/libcontainer/uvm/wire"
 )
@@ -105,7 +108,11 @@ func (b *birth) plan() error {
 	for _, w := range t.warnings {
 		c.Warn("%s", w)
 	}
-	b.order = order{ID: c.ID, Dir: c.Dir, Spec: t.spec, Shares: t.shares,
+	spec, err := completed(t.spec, c.Spec.Root.Path)
+	if err != nil {
+		return err
+	}
+	b.order = order{ID: c.ID, Dir: c.Dir, Spec: spec, Shares: t.shares,
 		Terminal: b.stdio.Console != nil, NoNewKeyring: c.NoNewKeyring, Sandbox: sandbox}
 	if b.system.h.Sandbox = sandbox; sandbox != "" {
 		if err := b.system.ask(opState, wire.Target{ID: filepath.Base(sandbox)}, &state{}); err != nil {
@@ -119,6 +126,20 @@ func (b *birth) plan() error {
 		}
 	}
 	return b.machine()
+}
+
+// completed is a guest's Spec with the program's environment complete: the guest would
+// have to ask the host for the file that it is in.
+func completed(s *specs.Spec, root string) (json.RawMessage, error) {
+	if s.Process != nil {
+		fd, err := unix.Open(root, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("open root.path %s: %w", root, err)
+		}
+		defer unix.Close(fd)
+		s.Process.Env = rootfs.Environment(s.Process, fd)
+	}
+	return json.Marshal(s)
 }
 
 // machine decides what the container's own VM is like.

@@ -1,12 +1,10 @@
 package uvm
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"runtime"
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -28,6 +26,8 @@ type launch struct {
 	Program string   `json:"program"`
 	Args    []string `json:"args"`
 	Groups  []int    `json:"groups"`
+	// OrdinaryPages has it get no others.
+	OrdinaryPages bool `json:"ordinaryPages,omitempty"`
 }
 
 // become is the life of the launcher's process; it returns when it failed.
@@ -44,12 +44,19 @@ func become() error {
 	if err := os.Chdir("/"); err != nil {
 		return err
 	}
-	if err := errors.Join(syscall.Setgroups(want.Groups), syscall.Setresgid(qemuUser, qemuUser, qemuUser), syscall.Setresuid(qemuUser, qemuUser, qemuUser)); err != nil {
+	// The user and the filter are this thread's, and so the program's: the others end
+	// when it is executed.
+	runtime.LockOSThread()
+	if err := becomeUser(qemuUser, want.Groups); err != nil {
 		return fmt.Errorf("become QEMU's user: %w", err)
 	}
-	runtime.LockOSThread() // the filter is this thread's, and so the program's
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("give up privileges: %w", err)
+	}
+	if want.OrdinaryPages {
+		if err := ordinaryPages(); err != nil {
+			return err
+		}
 	}
 	listener, err := watchOpens()
 	if err != nil {
@@ -61,6 +68,36 @@ func become() error {
 	unix.Close(listener)
 	err = unix.Exec(want.Program, append([]string{want.Program}, want.Args...), []string{})
 	return fmt.Errorf("execute %s: %w", want.Program, err)
+}
+
+// becomeUser gives the calling thread another user, and a group of the same number.
+// Package syscall would interrupt all threads for that, three times.
+func becomeUser(id int, groups []int) error {
+	list := make([]uint32, 0, len(groups)+1)
+	for _, g := range groups {
+		list = append(list, uint32(g))
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_SETGROUPS, uintptr(len(list)), uintptr(unsafe.Pointer(unsafe.SliceData(list))), 0); errno != 0 {
+		return fmt.Errorf("setgroups: %w", errno)
+	}
+	for _, call := range []uintptr{unix.SYS_SETRESGID, unix.SYS_SETRESUID} {
+		if _, _, errno := unix.Syscall(call, uintptr(id), uintptr(id), uintptr(id)); errno != 0 {
+			return fmt.Errorf("system call %d: %w", call, errno)
+		}
+	}
+	return nil
+}
+
+// ordinaryPages has this process, and the program that it becomes, get no huge pages.
+// A VM that boots under translation writes to much memory once, the guest's and that
+// of the translated code; the kernel clears two megabytes for the first byte of them,
+// and on a host that is a VM itself they may have to be fetched from its own host: a
+// boot took 15 % longer for that, and as long as without them at the best of times.
+func ordinaryPages() error {
+	if err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0); err != nil {
+		return fmt.Errorf("do without huge pages: %w", err)
+	}
+	return nil
 }
 
 // watchOpens has openat(2) for reading and writing answered by whoever holds

@@ -236,7 +236,7 @@ func (m *Machine) Arguments(from memory) []string {
 		"-chardev", "socket,id=qmp,fd=" + strconv.Itoa(qmpFD),
 		"-chardev", "socket,id=console,fd=" + strconv.Itoa(consoleFD),
 		"-mon", "chardev=qmp,mode=control", "-serial", "chardev:console",
-		"-device", "virtio-serial-device,max_ports=4",
+		"-device", "virtio-serial-device,max_ports=3",
 		"-device", "virtserialport,chardev=agent,nr=" + strconv.Itoa(guest.AgentPort),
 		"-device", "virtserialport,chardev=files,nr=" + strconv.Itoa(guest.FilesPort),
 		"-device", "pvpanic",
@@ -260,7 +260,14 @@ func (m *Machine) Arguments(from memory) []string {
 // which a translated guest has from its host, it would measure it, and with
 // other load on the host hang for ever after failing to.
 func (m *Machine) commandLine(from memory) string {
-	p := []string{"quiet", "console=ttyS0", "panic=-1", "reboot=t", "cryptomgr.notests", "noreplace-smp"}
+	p := []string{"quiet", "console=ttyS0", "panic=-1", "reboot=t", "cryptomgr.notests", "noreplace-smp",
+		// AppArmor and Tomoyo would be asked at every step and know no profile.
+		"lsm=landlock,yama"}
+	if m.Accel == TCG {
+		// Memory is cleared for its user anyhow; a second time for the kernel's own
+		// doubles what the rings of the virtio devices take, 12 MiB.
+		p = append(p, "init_on_alloc=0")
+	}
 	if m.Accel == TCG && m.TSC != 0 {
 		const loopsPerKHz = 4 // loops_per_jiffy at 250 jiffies a second
 		p = append(p, "tsc_early_khz="+strconv.FormatUint(m.TSC, 10), "lpj="+strconv.FormatUint(m.TSC*loopsPerKHz, 10),

@@ -76,11 +76,16 @@ func Monitor(args []string) int {
 		}
 	}
 	m := &monitor{over: make(chan int, 1), code: killed}
-	signals := make(chan os.Signal, 32)
-	signal.Notify(signals)
+	// One signal after the other, each by another thread; nobody knows this process
+	// before its creator hears from it.
+	signals, noted := make(chan os.Signal, 32), make(chan struct{})
+	go func() {
+		signal.Notify(signals)
+		close(noted)
+	}()
 	creator := link(linkFD)
 	unix.CloseOnExec(linkFD)
-	if err := m.make(creator); err != nil {
+	if err := m.make(creator, noted); err != nil {
 		switch {
 		case errors.Is(err, unix.EBADF), errors.Is(err, unix.ENOTSOCK):
 			fmt.Fprintln(os.Stderr, "wrun: a monitor is started by wrun itself, for a bundle with windows.hyperv")
@@ -113,8 +118,9 @@ func lockWithin(l sync.Locker, most time.Duration) {
 	}
 }
 
-// make does all of create, and returns when the monitor is on its own.
-func (m *monitor) make(creator link) error {
+// make does all of create, and returns when the monitor is on its own. noted is
+// closed when it gets signals.
+func (m *monitor) make(creator link, noted <-chan struct{}) error {
 	fds, err := creator.receive(&m.order)
 	if err != nil {
 		return err
@@ -124,6 +130,7 @@ func (m *monitor) make(creator link) error {
 			return err
 		}
 	}
+	<-noted
 	if err := creator.send(report{}); err != nil {
 		return err
 	}
@@ -185,12 +192,17 @@ func (m *monitor) boot() error {
 			return dropped
 		}
 	}
-	files, err := serveFiles(m.Dir)
+	files, server, err := newLink()
 	if err != nil {
 		return err
 	}
 	from.taps = taps
-	if m.vm, err = m.Machine.start(filepath.Join(m.Dir, qemuDir), files, from); err != nil {
+	if m.vm, err = m.Machine.start(filepath.Join(m.Dir, qemuDir), int(files), from); err != nil {
+		server.close()
+		return err
+	}
+	// The guest asks for no file yet.
+	if err := serveFiles(m.Dir, server); err != nil {
 		return err
 	}
 	m.vm.dial = m.dial
@@ -229,8 +241,10 @@ func (m *monitor) create() ([]string, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), bootWait)
 	defer cancel()
+	in := m.order.create()
+	in.Streams, in.Sockets = m.init.Streams, m.socketsOf(m.ID)
 	var made wire.Created
-	err = m.vm.ask(ctx, wire.OpCreate, wire.Create{ID: m.ID, Spec: m.Spec, Streams: m.init.Streams, NoNewKeyring: m.NoNewKeyring, Sockets: m.socketsOf(m.ID)}, &made)
+	err = m.vm.ask(ctx, wire.OpCreate, in, &made)
 	if err != nil {
 		return nil, m.vm.lost(err)
 	}

@@ -1,7 +1,7 @@
 package uvm
 
 import (
-	"github.com/opencontainers/runtime-spec/specs-go"
+	"encoding/json"
 
 	"wrun/libcontainer/uvm/wire"
 )
@@ -12,14 +12,14 @@ import (
 
 // order is what the monitor has to make.
 type order struct {
-	ID           string      `json:"id"`
-	Dir          string      `json:"dir"`               // the container's state directory
-	Machine      *Machine    `json:"machine,omitempty"` // nil for a member of a pod
-	Sandbox      string      `json:"sandbox,omitempty"` // state directory of the container whose VM is shared
-	Spec         *specs.Spec `json:"spec"`              // for the guest
-	Shares       []Share     `json:"shares"`
-	Terminal     bool        `json:"terminal"` // a console socket comes with the order
-	NoNewKeyring bool        `json:"noNewKeyring,omitempty"`
+	ID           string          `json:"id"`
+	Dir          string          `json:"dir"`               // the container's state directory
+	Machine      *Machine        `json:"machine,omitempty"` // nil for a member of a pod
+	Sandbox      string          `json:"sandbox,omitempty"` // state directory of the container whose VM is shared
+	Spec         json.RawMessage `json:"spec"`              // for the guest
+	Shares       []Share         `json:"shares"`
+	Terminal     bool            `json:"terminal"` // a console socket comes with the order
+	NoNewKeyring bool            `json:"noNewKeyring,omitempty"`
 }
 
 // report is the monitor's: that its namespaces are there, then that the
@@ -33,6 +33,11 @@ type report struct {
 // to the second, whose facts are complete: from then on the monitor lives without
 // its creator.
 type proceed struct{}
+
+// create is what the agent is asked for.
+func (o *order) create() wire.Handed {
+	return wire.Handed{Create: wire.Create{ID: o.ID, NoNewKeyring: o.NoNewKeyring}, Spec: o.Spec}
+}
 
 // request is what a later command wants of the monitor: an operation of package
 // wire for the container, or one of those below.

@@ -30,7 +30,7 @@ const (
 
 // join is a member on its way into the VM.
 type join struct {
-	Create wire.Create `json:"create"`
+	Create wire.Handed `json:"create"`
 	Shares []Share     `json:"shares"`
 }
 
@@ -73,7 +73,7 @@ func follow(creator link, h *handle) (l link, front *os.File, err error) {
 	if _, err := creator.receive(&proceed{}); err != nil { // its hooks have run
 		return -1, nil, err
 	}
-	in := join{Create: wire.Create{ID: o.ID, Spec: o.Spec, NoNewKeyring: o.NoNewKeyring}, Shares: o.Shares}
+	in := join{Create: o.create(), Shares: o.Shares}
 	streams := []*os.File{os.Stdin, os.Stdout, os.Stderr}
 	if o.Terminal {
 		if len(fds) != 1 {

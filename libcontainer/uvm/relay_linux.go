@@ -27,8 +27,9 @@ type relay struct {
 // stream numbers: each process has a block of its own.
 const streamsEach = 4
 
-// newRelay opens the streams of process number n. A stream that is not there is
-// the guest's /dev/null. With a terminal only in is used, for both directions.
+// newRelay opens the streams of process number n. A stream that is not there, or is
+// the host's /dev/null, is the guest's. With a terminal only in is used, for both
+// directions.
 func newRelay(conn *wire.Conn, n uint32, terminal *wire.Terminal, in, out, err *os.File) (*relay, error) {
 	wake, failed := unix.Eventfd(0, unix.EFD_CLOEXEC)
 	if failed != nil {
@@ -41,7 +42,7 @@ func newRelay(conn *wire.Conn, n uint32, terminal *wire.Terminal, in, out, err *
 		r.all = append(r.all, s)
 		return s
 	}
-	if in != nil {
+	if in != nil && !isNull(in) {
 		r.In = base + 1
 		r.in, r.input = in, open(r.In)
 		if terminal != nil {
@@ -53,7 +54,7 @@ func newRelay(conn *wire.Conn, n uint32, terminal *wire.Terminal, in, out, err *
 		return r, nil
 	}
 	for i, f := range []*os.File{out, err} {
-		if f == nil {
+		if f == nil || isNull(f) {
 			continue
 		}
 		number := base + 2 + uint32(i)
@@ -67,6 +68,12 @@ func newRelay(conn *wire.Conn, n uint32, terminal *wire.Terminal, in, out, err *
 		go func() { defer r.outs.Done(); copyOut(f, s) }()
 	}
 	return r, nil
+}
+
+// isNull says whether f is the null device.
+func isNull(f *os.File) bool {
+	var st unix.Stat_t
+	return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
 }
 
 // begin sends the input: the guest knows the stream by now.

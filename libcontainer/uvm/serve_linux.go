@@ -24,6 +24,9 @@ const socketName = "vm.sock"
 // requestWait bounds the arrival of a request on a new connection.
 const requestWait = 10 * time.Second
 
+// settled is when a program's start is over, likely.
+const settled = time.Second
+
 // longWait bounds what the guest needs time for: a program's start, a freeze.
 const longWait = time.Minute
 
@@ -178,6 +181,7 @@ func (m *monitor) answer(op string, in json.RawMessage) (json.RawMessage, error)
 	switch op {
 	case wire.OpStart:
 		m.about(id, func(s *state) { s.Started = true })
+		time.AfterFunc(settled, m.vm.settle)
 	case wire.OpPause, wire.OpResume:
 		m.about(id, func(s *state) { s.Paused = op == wire.OpPause })
 	}

@@ -99,34 +99,28 @@ func (s *Share) mount(dir string) error {
 	return nil
 }
 
-// serveFiles starts the file server and returns the socket that QEMU gets.
-func serveFiles(dir string) (qemu int, err error) {
-	ours, theirs, err := newLink()
-	if err != nil {
-		return -1, err
-	}
-	conn := os.NewFile(uintptr(theirs), "files")
+// serveFiles starts the file server at its end of the connection with QEMU, and
+// closes this process's copy.
+func serveFiles(dir string, end link) error {
+	conn := os.NewFile(uintptr(end), "files")
 	defer conn.Close()
 	root, err := os.Open(filepath.Join(dir, servedDir))
 	if err != nil {
-		ours.close()
-		return -1, err
+		return err
 	}
 	defer root.Close()
 	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
 	if err != nil {
-		ours.close()
-		return -1, err
+		return err
 	}
 	defer null.Close()
 	// It ends with the monitor, whose pid namespace it is in, or with QEMU.
 	_, err = os.StartProcess(self, []string{"wrun", MonitorCommand, filesCommand},
 		&os.ProcAttr{Dir: "/", Env: []string{}, Files: []*os.File{null, null, null, conn, root}})
 	if err != nil {
-		ours.close()
-		return -1, fmt.Errorf("start the file server: %w", err)
+		return fmt.Errorf("start the file server: %w", err)
 	}
-	return int(ours), nil
+	return nil
 }
 
 // fileServer is the whole life of the file server's process.

@@ -1,7 +1,6 @@
 package uvm
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"path"
@@ -36,24 +35,14 @@ type translation struct {
 }
 
 // translate makes container id's Spec for the guest; a member of a pod may share
-// its sandbox's namespaces.
+// its sandbox's namespaces. It shares with s what is the same in both.
 func translate(s *specs.Spec, id string, member bool) (*translation, error) {
-	t := &translation{spec: new(specs.Spec)}
-	data, err := json.Marshal(s)
-	if err == nil {
-		err = json.Unmarshal(data, t.spec)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("copying the configuration: %w", err)
-	}
 	if s.Root == nil || s.Root.Path == "" {
 		return nil, errors.New("root.path is missing: a Linux container has a root file system")
 	}
-	g := t.spec
+	g := copied(s)
+	t := &translation{spec: g}
 	g.Windows, g.VM, g.Hooks = nil, nil, nil // the host's part
-	if g.Linux == nil {
-		g.Linux = &specs.Linux{}
-	}
 	inGuest := func(name string) string { return path.Join(guest.FilesDir, id, name) }
 	t.shares = append(t.shares, Share{Source: s.Root.Path, Name: rootShare, ReadOnly: s.Root.Readonly})
 	g.Root.Path = inGuest(rootShare)
@@ -74,6 +63,24 @@ func translate(s *specs.Spec, id string, member bool) (*translation, error) {
 		return nil, err
 	}
 	return t, t.leaveOut()
+}
+
+// copied copies those parts of a Spec that a translation changes.
+func copied(s *specs.Spec) *specs.Spec {
+	g, root, linux := *s, *s.Root, specs.Linux{}
+	if s.Linux != nil {
+		linux = *s.Linux
+	}
+	if linux.Resources != nil {
+		r := *linux.Resources
+		linux.Resources = &r
+	}
+	if s.Process != nil {
+		p := *s.Process
+		g.Process = &p
+	}
+	g.Root, g.Linux, g.Mounts = &root, &linux, slices.Clone(s.Mounts)
+	return &g
 }
 
 // readOnly: of options that contradict each other, the last one holds.

@@ -70,34 +70,10 @@ func TestTranslate(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden.Check(t, name, pretty(t, got.spec)+pretty(t, got.shares)+strings.Join(append(got.warnings, ""), "\n"))
-			scribble(got.spec)
 			if after := pretty(t, s); after != before {
 				t.Errorf("the caller's Spec was changed to %s", after)
 			}
 		})
-	}
-}
-
-// scribble changes what a copy that is none would share with its original.
-func scribble(s *specs.Spec) {
-	s.Root.Path = "scribbled"
-	for i := range s.Mounts {
-		s.Mounts[i].Destination = "scribbled"
-		for j := range s.Mounts[i].Options {
-			s.Mounts[i].Options[j] = "scribbled"
-		}
-	}
-	if s.Process != nil {
-		s.Process.Args[0], s.Process.Env[0] = "scribbled", "scribbled"
-	}
-	for i := range s.Linux.Namespaces {
-		s.Linux.Namespaces[i].Type = "scribbled"
-	}
-	for k := range s.Linux.Sysctl {
-		s.Linux.Sysctl[k] = "scribbled"
-	}
-	if r := s.Linux.Resources; r != nil {
-		*r.Memory.Limit = -7
 	}
 }
 
@@ -120,7 +96,6 @@ func TestUntranslatable(t *testing.T) {
 		{"cannot join the user namespace", join(specs.UserNamespace)},
 		{"linux.seccomp.listenerPath: ", func(s *specs.Spec) { s.Linux.Seccomp = &specs.LinuxSeccomp{ListenerPath: "/l"} }},
 		{"linux.intelRdt: ", func(s *specs.Spec) { s.Linux.IntelRdt = &specs.LinuxIntelRdt{} }},
-		{"copying the configuration: ", func(s *specs.Spec) { s.Windows = &specs.Windows{CredentialSpec: func() {}} }},
 	} {
 		s := ordinary()
 		c.edit(s)

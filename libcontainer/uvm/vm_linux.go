@@ -177,7 +177,8 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 		v.mu.Unlock()
 		close(v.gone)
 	}()
-	if err = v.become(v.ours[3], launch{Root: dir, Program: path, Args: m.Arguments(from.kind), Groups: groups}, from.memory); err != nil {
+	if err = v.become(v.ours[3], launch{Root: dir, Program: path, Args: m.Arguments(from.kind), Groups: groups,
+		OrdinaryPages: m.Accel == TCG}, from.memory); err != nil {
 		v.kill()
 		return nil, v.failed("start the utility VM", err)
 	}
@@ -339,6 +340,14 @@ func (v *vm) greet() error {
 		return v.failed("greet the agent of the utility VM", err)
 	}
 	return nil
+}
+
+// settle tells the agent that a program's start is over. By the host's clock: the
+// guest would have to set a timer at the very time.
+func (v *vm) settle() {
+	ctx, cancel := context.WithTimeout(context.Background(), callWait)
+	defer cancel()
+	_ = v.conn.Call(ctx, wire.OpSettle, nil, nil) // a VM that is gone or paused has nothing to do
 }
 
 // failed adds to err what QEMU and the guest have said.

@@ -36,6 +36,28 @@ func TestOwnKernel(t *testing.T) {
 	}
 }
 
+// TestAgentIsOutOfReach: no exec stub hides the agent from a container. A script can
+// have it interpret itself, and it does nothing; it cannot be written to.
+func TestAgentIsOutOfReach(t *testing.T) {
+	r := newRig(t, "/evil")
+	r.must(os.WriteFile(filepath.Join(r.rootfs, "evil"), []byte("#!/proc/self/exe\n"), 0o755))
+	const says = "the agent is the first process of a utility VM"
+	if res := r.run(); res.code != 1 || !strings.Contains(res.err, says) {
+		t.Errorf("run: %s", res)
+	}
+	r.spec.Process.Args = []string{"sleep", "1000"}
+	r.start()
+	if res := r.wrun("exec", r.id, "/evil"); res.code != 1 || !strings.Contains(res.err, says) {
+		t.Errorf("exec: %s", res)
+	}
+	if exe := r.inside("readlink /proc/self/exe"); exe != "/bin/busybox" {
+		t.Errorf("a program sees %q", exe)
+	}
+	if got := r.inside("echo fine"); got != "fine" {
+		t.Errorf("then the VM answers %q", got)
+	}
+}
+
 // TestClock: a VM's time is right, also right after it was restored, and a while
 // later.
 func TestClock(t *testing.T) {

@@ -136,13 +136,14 @@ func TestSlowReader(t *testing.T) {
 
 // TestInputEnds: the end of the input arrives, also of an input that is none.
 func TestInputEnds(t *testing.T) {
-	r := newRig(t, sh("cat; echo end")...)
-	if res := r.run(); res.code != 0 || res.out != "end\n" {
+	const script, want = "cat; stat -Lc %t:%T /proc/self/fd/0", "1:3\n" // /dev/null
+	r := newRig(t, sh(script)...)
+	if res := r.run(); res.code != 0 || res.out != want {
 		t.Errorf("run without input: %s", res)
 	}
 	r.spec.Process.Args = []string{"sleep", "1000"}
 	r.start()
-	if res := r.wrun(append([]string{"exec", r.id}, sh("cat; echo end")...)...); res.code != 0 || res.out != "end\n" {
+	if res := r.wrun(append([]string{"exec", r.id}, sh(script)...)...); res.code != 0 || res.out != want {
 		t.Errorf("exec without input: %s", res)
 	}
 }

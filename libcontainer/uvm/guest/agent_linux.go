@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -29,8 +28,9 @@ type agent struct {
 	conn  *wire.Conn
 	host  libcontainer.Host
 	files *filesRelay
-	// modules loads those that are not needed for talking.
-	modules func()
+	// modules loads those that are not needed for talking, and settle begins what
+	// else no program needs for its start.
+	modules, settle func()
 
 	// births is held shared while a child is on its way to be known, so that
 	// the reaper of orphans does not take its end from who waits for it.
@@ -60,12 +60,17 @@ type container struct {
 // Main is the life of the VM's first process. It returns only when the VM could
 // not be made work; then the kernel panics, which the host sees.
 func Main(template bool) error {
-	if os.Getpid() != 1 {
+	// A container's first process is one, too, and may be a script for /proc/self/exe.
+	if os.Getpid() != 1 || os.Args[0] != initProgram {
 		return errors.New("the agent is the first process of a utility VM; wrun starts one for a bundle with windows.hyperv")
 	}
-	a := &agent{host: silo.New(nil), tasks: map[string]*task{}, known: make(chan struct{})}
+	a := &agent{host: silo.Guest(), tasks: map[string]*task{}, known: make(chan struct{})}
 	var err error
 	a.modules, err = boot(template)
+	a.settle = sync.OnceFunc(func() {
+		a.modules()
+		go a.reap()
+	})
 	var fd int
 	if err == nil {
 		fd, err = openPort(AgentPort)
@@ -77,7 +82,6 @@ func Main(template bool) error {
 		complain(err)
 		return err
 	}
-	go a.reap()
 	if template {
 		err = errors.Join(loopbackUp(), a.rehearse())
 		if err != nil {
@@ -98,9 +102,6 @@ func Main(template bool) error {
 	unix.Sync()
 	return unix.Reboot(unix.LINUX_REBOOT_CMD_POWER_OFF)
 }
-
-// settled is when a program's start is over, likely.
-const settled = time.Second
 
 // complain tells whoever reads the VM's console.
 func complain(err error) {
@@ -160,6 +161,9 @@ func (a *agent) do(op string, in json.RawMessage) (any, error) {
 		return with(in, a.close)
 	case wire.OpSync:
 		return nil, syncFiles()
+	case wire.OpSettle:
+		a.settle()
+		return nil, nil
 	}
 	return nil, fmt.Errorf("the agent knows no request %q: host and image are of different versions", op)
 }
@@ -214,21 +218,21 @@ func setClock(ns int64) error {
 
 // stir gives the kernel's random numbers another beginning.
 func stir(entropy []byte) error {
-	f, err := os.OpenFile("/dev/urandom", os.O_WRONLY, 0)
+	fd, err := unix.Open("/dev/urandom", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return fmt.Errorf("open /dev/urandom: %w", err)
 	}
-	defer f.Close()
+	defer unix.Close(fd)
 	// random(4). The host's randomness counts as such: a kernel that trusts no
 	// processor's would have none yet, and not reseed.
 	const rndAddEntropy, rndReseedCRNG = 0x40085203, 0x5207
 	pool := binary.NativeEndian.AppendUint32(nil, uint32(len(entropy)*8))
 	pool = binary.NativeEndian.AppendUint32(pool, uint32(len(entropy)))
 	pool = append(pool, entropy...)
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), rndAddEntropy, uintptr(unsafe.Pointer(&pool[0]))); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), rndAddEntropy, uintptr(unsafe.Pointer(&pool[0]))); errno != 0 {
 		return fmt.Errorf("add to the random numbers: %w", errno)
 	}
-	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, f.Fd(), rndReseedCRNG, 0); errno != 0 {
+	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), rndReseedCRNG, 0); errno != 0 {
 		return fmt.Errorf("reseed the random numbers: %w", errno)
 	}
 	return nil
@@ -272,7 +276,6 @@ func (a *agent) create(c wire.Create) (any, error) {
 	t.container.config = &libcontainer.Config{
 		ID: c.ID, Dir: dir, Bundle: "/", Spec: c.Spec, NoNewKeyring: c.NoNewKeyring, Run: true,
 		Isolation: libcontainer.Isolation{Kind: libcontainer.Silo, OS: "linux", Host: "linux"},
-		Record:    func(libcontainer.Handle) error { return nil }, // the VM's end undoes all
 		Warn:      func(format string, args ...any) { made.Warnings = append(made.Warnings, fmt.Sprintf(format, args...)) },
 	}
 	if err := t.container.listen(a.conn, c); err != nil {
@@ -338,9 +341,7 @@ func (a *agent) start(w wire.Target) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = t.container.system.Start(context.Background())
-	time.AfterFunc(settled, a.modules) // a program's own start comes first
-	return nil, err
+	return nil, t.container.system.Start(context.Background())
 }
 
 func (a *agent) exec(e wire.Exec) (any, error) {

@@ -29,8 +29,8 @@ func boot(template bool) (later func(), err error) {
 		{"devtmpfs", "/dev", "mode=0755"},
 		{"tmpfs", newRoot, "mode=0755"},
 	} {
-		if err := os.MkdirAll(m.at, 0o755); err != nil {
-			return nil, err
+		if err := unix.Mkdir(m.at, 0o755); err != nil && err != unix.EEXIST {
+			return nil, fmt.Errorf("make %s: %w", m.at, err)
 		}
 		if err := unix.Mount(m.kind, m.at, m.kind, 0, m.options); err != nil {
 			return nil, fmt.Errorf("mount %s at %s: %w", m.kind, m.at, err)
@@ -45,7 +45,7 @@ func boot(template bool) (later func(), err error) {
 	if err := switchRoot(); err != nil {
 		return nil, err
 	}
-	if err := unix.Mount("cgroup2", "/sys/fs/cgroup", "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+	if err := mountCgroups("/sys/fs/cgroup"); err != nil {
 		return nil, fmt.Errorf("mount the cgroups: %w", err)
 	}
 	// What a container inherits where its bundle sets no limit: engines' usual.
@@ -54,6 +54,20 @@ func boot(template bool) (later func(), err error) {
 		return nil, fmt.Errorf("raise the limit of open files: %w", err)
 	}
 	return later, nil
+}
+
+// mountCgroups hands down what every container gets, while there is none: a kernel
+// that has the one and not the other is asked again when a container wants it.
+func mountCgroups(at string) error {
+	if err := unix.Mount("cgroup2", at, "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
+		return err
+	}
+	fd, err := unix.Open(at+"/cgroup.subtree_control", unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	_, _ = unix.Write(fd, []byte("+memory +pids"))
+	return unix.Close(fd)
 }
 
 func switchRoot() error {
@@ -66,8 +80,8 @@ func switchRoot() error {
 			return fmt.Errorf("move %s: %w", d, err)
 		}
 	}
-	for d, mode := range map[string]os.FileMode{"run": 0o755, "tmp": 0o1777, FilesDir[1:]: 0o755} {
-		if err := os.Mkdir(filepath.Join(newRoot, d), mode); err != nil {
+	for _, d := range []string{"run", FilesDir[1:]} {
+		if err := os.Mkdir(filepath.Join(newRoot, d), 0o755); err != nil {
 			return err
 		}
 	}
@@ -84,28 +98,25 @@ func switchRoot() error {
 }
 
 // urgent are the modules without which the agent cannot speak to its host.
-var urgent = []string{"virtio_ring", "virtio", "virtio_mmio", "virtio_console", "fuse"}
+var urgent = []string{"virtio_ring.ko", "virtio.ko", "virtio_mmio.ko", "virtio_console.ko", "fuse.ko"}
 
 // loadModules loads the kernel modules that the image's list names, in its
 // order: the urgent ones now, the others, which take longer, with later, or now
 // as well.
 func loadModules(dir string, all bool) (later func(), err error) {
-	list, err := os.ReadFile(filepath.Join(dir, "load"))
-	if errors.Is(err, os.ErrNotExist) {
-		return func() {}, nil // a kernel that has all built in
-	}
+	list, err := modules(dir)
 	if err != nil {
 		return nil, err
 	}
 	var waiting []module
-	for _, name := range strings.Fields(string(list)) {
+	for _, name := range list {
 		// They are out of reach when the root is switched.
 		fd, err := unix.Open(filepath.Join(dir, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, fmt.Errorf("open module %s: %w", name, err)
 		}
 		m := module{name, fd}
-		if !all && !slices.Contains(urgent, strings.ReplaceAll(strings.TrimSuffix(name, ".ko"), "-", "_")) {
+		if !all && !slices.Contains(urgent, name) {
 			waiting = append(waiting, m)
 			continue
 		}
@@ -122,15 +133,42 @@ func loadModules(dir string, all bool) (later func(), err error) {
 	}), nil
 }
 
+// modules are the names in the image's list: none in that of a kernel that has all
+// built in. It is read without package os, which would begin to poll for it.
+func modules(dir string) ([]string, error) {
+	name := dir + "/load"
+	fd, err := unix.Open(name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	if err == unix.ENOENT {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open %s: %w", name, err)
+	}
+	defer unix.Close(fd)
+	text := make([]byte, 4<<10)
+	n, err := unix.Read(fd, text)
+	if err != nil || n == len(text) {
+		return nil, fmt.Errorf("read %s: %d bytes: %w", name, n, err)
+	}
+	return strings.Fields(string(text[:n])), nil
+}
+
 // module is a kernel module whose file is open.
 type module struct {
 	name string
 	fd   int
 }
 
+// load does without the sums of the symbols' types, for which the kernel goes
+// through a list of all for each: that kernel and modules are of one release, the
+// image's maker has seen. A kernel may insist on them.
 func (m module) load() error {
 	defer unix.Close(m.fd)
-	if err := unix.FinitModule(m.fd, "", 0); err != nil && err != unix.EEXIST {
+	err := unix.FinitModule(m.fd, "", unix.MODULE_INIT_IGNORE_MODVERSIONS)
+	if err == unix.ENOEXEC {
+		err = unix.FinitModule(m.fd, "", 0)
+	}
+	if err != nil && err != unix.EEXIST {
 		return fmt.Errorf("load module %s: %w", m.name, err)
 	}
 	return nil

@@ -11,5 +11,8 @@ const (
 	FilesDir  = "/files" // where the host's files are in the VM
 )
 
+// initProgram is what the kernel calls its first process: argv[0].
+const initProgram = "/init"
+
 // TemplateOperand has the agent prepare a VM that becomes a template.
 const TemplateOperand = "template"

@@ -16,7 +16,7 @@ import (
 func (a *agent) reap() {
 	died := make(chan os.Signal, 1)
 	signal.Notify(died, unix.SIGCHLD)
-	for range died {
+	for ; ; <-died {
 		a.births.Lock()
 		known := a.children()
 		for _, pid := range zombies() {

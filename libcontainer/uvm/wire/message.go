@@ -10,7 +10,7 @@ import (
 
 // Version changes with what is said. Both ends come from one binary, unless
 // somebody boots an image that another wrun made.
-const Version = 3
+const Version = 4
 
 // Ready is what the agent writes, in plain, when it listens: on a console of a
 // VM that becomes a template nobody is there yet to speak frames with.
@@ -38,6 +38,7 @@ const (
 	OpHook      = "hook"      // Hook
 	OpClose     = "close"     // Target: the container is taken out of the VM
 	OpSync      = "sync"      // all that was written is in the files
+	OpSettle    = "settle"    // a program's start is over: what none needs for it may take its time
 )
 
 // OpDial is all that the agent asks of the host.
@@ -101,6 +102,13 @@ type Create struct {
 	NoNewKeyring bool        `json:"noNewKeyring,omitempty"`
 	// Sockets are the mounts whose sources on the host are unix sockets.
 	Sockets []Socket `json:"sockets,omitempty"`
+}
+
+// Handed is a Create for those on its way, who do not look into the Spec: reading
+// and writing one takes encoding/json two milliseconds.
+type Handed struct {
+	Create
+	Spec json.RawMessage `json:"spec"`
 }
 
 // Socket is a unix socket of the host that a container mounts.
