@@ -37,7 +37,7 @@ func TestOwnKernel(t *testing.T) {
 }
 
 // TestAgentIsOutOfReach: no exec stub hides the agent from a container. A script can
-// have it interpret itself, and it does nothing; it cannot be written to.
+// have it interpret itself, and it does nothing.
 func TestAgentIsOutOfReach(t *testing.T) {
 	r := newRig(t, "/evil")
 	r.must(os.WriteFile(filepath.Join(r.rootfs, "evil"), []byte("#!/proc/self/exe\n"), 0o755))

@@ -65,7 +65,7 @@ func TestSparing(t *testing.T) {
 	if err := g.Update(&specs.LinuxResources{CPU: &specs.LinuxCPU{Shares: &shares}}, nil); err != nil {
 		t.Fatal(err)
 	}
-	expect(t, g, "", map[string]string{"cgroup.controllers": "cpu memory pids", "cpu.weight": "20"})
+	expect(t, g, "", map[string]string{"cgroup.controllers": "cpu memory pids", "cpu.weight": "59"})
 	all := group(t, l, name()+"/all", nil, true)
 	if all.sparing {
 		t.Error("a container that sees its group gets only some controllers")

@@ -147,8 +147,11 @@ func modules(dir string) ([]string, error) {
 	defer unix.Close(fd)
 	text := make([]byte, 4<<10)
 	n, err := unix.Read(fd, text)
-	if err != nil || n == len(text) {
-		return nil, fmt.Errorf("read %s: %d bytes: %w", name, n, err)
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", name, err)
+	}
+	if n == len(text) {
+		return nil, fmt.Errorf("read %s: it is longer than %d bytes", name, n)
 	}
 	return strings.Fields(string(text[:n])), nil
 }

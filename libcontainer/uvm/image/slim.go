@@ -25,10 +25,10 @@ func isNeedless(section string) bool {
 	return slices.Contains(needless, strings.TrimPrefix(section, ".rela")) //nolint:misspell // it is ELF's word
 }
 
-// slim is the module without its needless sections, silent to the tracer,
-// and without its signature, which the kernel would check, and which would not fit any more: the image is
-// trusted as a whole. Sections keep their numbers, by which symbols and
-// relocations name them; one that is left out is empty and of no type.
+// slim is the module without its needless sections, silent to the tracer, and
+// without its signature, which the kernel would check, and which would not fit any
+// more: the image is trusted as a whole. Sections keep their numbers, by which
+// symbols and relocations name them; one that is left out is empty and of no type.
 func slim(module []byte) ([]byte, error) {
 	f, err := elf.NewFile(bytes.NewReader(module))
 	if err != nil {
