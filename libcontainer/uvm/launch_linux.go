@@ -26,8 +26,6 @@ type launch struct {
 	Program string   `json:"program"`
 	Args    []string `json:"args"`
 	Groups  []int    `json:"groups"`
-	// OrdinaryPages has it get no others.
-	OrdinaryPages bool `json:"ordinaryPages,omitempty"`
 }
 
 // become is the life of the launcher's process; it returns when it failed.
@@ -52,11 +50,6 @@ func become() error {
 	}
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return fmt.Errorf("give up privileges: %w", err)
-	}
-	if want.OrdinaryPages {
-		if err := ordinaryPages(); err != nil {
-			return err
-		}
 	}
 	listener, err := watchOpens()
 	if err != nil {
@@ -84,18 +77,6 @@ func becomeUser(id int, groups []int) error {
 		if _, _, errno := unix.Syscall(call, uintptr(id), uintptr(id), uintptr(id)); errno != 0 {
 			return fmt.Errorf("system call %d: %w", call, errno)
 		}
-	}
-	return nil
-}
-
-// ordinaryPages has this process, and the program that it becomes, get no huge pages.
-// A VM that boots under translation writes to much memory once, the guest's and that
-// of the translated code; the kernel clears two megabytes for the first byte of them,
-// and on a host that is a VM itself they may have to be fetched from its own host: a
-// boot took 15 % longer for that, and as long as without them at the best of times.
-func ordinaryPages() error {
-	if err := unix.Prctl(unix.PR_SET_THP_DISABLE, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("do without huge pages: %w", err)
 	}
 	return nil
 }

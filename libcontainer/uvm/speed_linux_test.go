@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer/uvm/image"
 	"wrun/tests/uvm/boot"
@@ -254,8 +253,6 @@ func (s *speed) floor() func() {
 	}
 	return func() {
 		s.Helper()
-		s.must(ordinaryPages()) // as the VM that is booted
-		defer func() { s.must(unix.Prctl(unix.PR_SET_THP_DISABLE, 0, 0, 0, 0)) }()
 		if out, err := exec.Command(m.QEMU, args...).CombinedOutput(); err != nil {
 			s.Fatalf("the floor: %v: %s", err, out)
 		}

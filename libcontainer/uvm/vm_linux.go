@@ -177,8 +177,7 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 		v.mu.Unlock()
 		close(v.gone)
 	}()
-	if err = v.become(v.ours[3], launch{Root: dir, Program: path, Args: m.Arguments(from.kind), Groups: groups,
-		OrdinaryPages: m.Accel == TCG}, from.memory); err != nil {
+	if err = v.become(v.ours[3], launch{Root: dir, Program: path, Args: m.Arguments(from.kind), Groups: groups}, from.memory); err != nil {
 		v.kill()
 		return nil, v.failed("start the utility VM", err)
 	}
