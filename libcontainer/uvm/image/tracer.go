@@ -37,7 +37,7 @@ func silence(module []byte, f *elf.File) (map[int]uint64, error) {
 		if err != nil {
 			return nil, err
 		}
-		const size = 24 // struct Elf64_Rela
+		const size = 24 // of a relocation with its addend
 		kept := entries[:0]
 		for ; len(entries) >= size; entries = entries[size:] {
 			if e := entries[:size]; isTracer(e, symbols, text) {
