@@ -30,8 +30,8 @@ func Open(root int, name string, flags uint64) (fd int, err error) {
 
 // Environment is a program's, completed by HOME from the container's own
 // /etc/passwd, as runc does and programs expect. root is a descriptor of the
-// container's root directory. Of a variable that is given
-// twice the last value counts; an empty HOME is none.
+// container's root directory. Of a variable that is given twice the last value
+// counts; an empty HOME is none.
 func Environment(p *specs.Process, root int) []string {
 	env, home := lastValues(p.Env)
 	if home != "" {

@@ -73,10 +73,11 @@ func becomeUser(id int, groups []int) error {
 	if _, _, errno := unix.Syscall(unix.SYS_SETGROUPS, uintptr(len(list)), uintptr(unsafe.Pointer(unsafe.SliceData(list))), 0); errno != 0 {
 		return fmt.Errorf("setgroups: %w", errno)
 	}
-	for _, call := range []uintptr{unix.SYS_SETRESGID, unix.SYS_SETRESUID} {
-		if _, _, errno := unix.Syscall(call, uintptr(id), uintptr(id), uintptr(id)); errno != 0 {
-			return fmt.Errorf("system call %d: %w", call, errno)
-		}
+	if _, _, errno := unix.Syscall(unix.SYS_SETRESGID, uintptr(id), uintptr(id), uintptr(id)); errno != 0 {
+		return fmt.Errorf("setresgid: %w", errno)
+	}
+	if _, _, errno := unix.Syscall(unix.SYS_SETRESUID, uintptr(id), uintptr(id), uintptr(id)); errno != 0 {
+		return fmt.Errorf("setresuid: %w", errno)
 	}
 	return nil
 }

@@ -3,8 +3,10 @@ package uvm
 import (
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -70,10 +72,15 @@ func newRelay(conn *wire.Conn, n uint32, terminal *wire.Terminal, in, out, err *
 	return r, nil
 }
 
-// isNull says whether f is the null device.
+// isNull says whether f is the null device. It does not ask for f's descriptor: that
+// would have it block from then on, for whoever else has it, too.
 func isNull(f *os.File) bool {
-	var st unix.Stat_t
-	return unix.Fstat(int(f.Fd()), &st) == nil && st.Mode&unix.S_IFMT == unix.S_IFCHR && st.Rdev == unix.Mkdev(1, 3)
+	st, err := f.Stat()
+	if err != nil || st.Mode()&fs.ModeCharDevice == 0 {
+		return false
+	}
+	s, ok := st.Sys().(*syscall.Stat_t)
+	return ok && s.Rdev == unix.Mkdev(1, 3)
 }
 
 // begin sends the input: the guest knows the stream by now.

@@ -70,10 +70,29 @@ func TestTranslate(t *testing.T) {
 				t.Fatal(err)
 			}
 			golden.Check(t, name, pretty(t, got.spec)+pretty(t, got.shares)+strings.Join(append(got.warnings, ""), "\n"))
+			scribble(got.spec)
 			if after := pretty(t, s); after != before {
 				t.Errorf("the caller's Spec was changed to %s", after)
 			}
 		})
+	}
+}
+
+// scribble changes what a translation, and who completes it, have of their own.
+func scribble(s *specs.Spec) {
+	s.Root.Path, s.Root.Readonly = "scribbled", !s.Root.Readonly
+	for i := range s.Mounts {
+		s.Mounts[i] = specs.Mount{Destination: "scribbled", Source: "scribbled", Options: []string{"scribbled"}}
+	}
+	if s.Process != nil {
+		s.Process.Env, s.Process.ApparmorProfile, s.Process.SelinuxLabel = []string{"scribbled"}, "scribbled", "scribbled"
+	}
+	for i := range s.Linux.Namespaces {
+		s.Linux.Namespaces[i] = specs.LinuxNamespace{Type: "scribbled", Path: "scribbled"}
+	}
+	s.Linux.CgroupsPath, s.Linux.MountLabel = "scribbled", "scribbled"
+	if r := s.Linux.Resources; r != nil {
+		r.Memory, r.BlockIO, r.Network = nil, &specs.LinuxBlockIO{}, &specs.LinuxNetwork{}
 	}
 }
 
