@@ -38,13 +38,21 @@ const (
 )
 
 // Collect begins to collect every signal that somebody may send to have it
-// passed on, but for those that the caller of this process had ignored.
+// passed on, but for those that the caller of this process had ignored or
+// blocked, and for the two that stop a process which reads or writes its terminal
+// from the background: caught, they would make it loop.
 //
 // os/signal would do the same at 15 µs and two thread switches for each signal
 // and with three threads of its own: a twentieth of a short container's time.
 // This handler is a dozen instructions that run on the thread the signal finds,
 // on the stack that Go keeps for signals.
-func Collect() (*Pipe, error) {
+func Collect() (*Pipe, error) { return collect(false) }
+
+// CollectAll is for a process without a terminal that stands for another one,
+// elsewhere: it collects also what Collect leaves out.
+func CollectAll() (*Pipe, error) { return collect(true) }
+
+func collect(all bool) (*Pipe, error) {
 	var fds [2]int
 	if err := unix.Pipe2(fds[:], unix.O_CLOEXEC); err != nil {
 		return nil, fmt.Errorf("make the pipe for signals: %w", err)
@@ -55,17 +63,24 @@ func Collect() (*Pipe, error) {
 	}
 	pipe = int32(fds[1])
 	for n := 1; n <= highest; n++ {
-		if !passedOn(unix.Signal(n)) {
+		if s := unix.Signal(n); !passedOn(s) && (!all || s != unix.SIGTTIN && s != unix.SIGTTOU) {
 			continue
 		}
 		var old action
 		if err := sigaction(n, &action{handler: handlerPC(), flags: saOnstack | saRestart | saRestorer, restorer: restorerPC()}, &old); err != nil {
 			return nil, err
 		}
-		if old.handler == sigIgnore {
+		if old.handler == sigIgnore && !all {
 			if err := sigaction(n, &old, nil); err != nil {
 				return nil, err
 			}
+		}
+	}
+	if all {
+		// One thread that takes them suffices; what this process starts has Go's own
+		// mask, which is the caller's.
+		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil); err != nil {
+			return nil, fmt.Errorf("unblock signals: %w", err)
 		}
 	}
 	return &Pipe{fd: fds[0]}, nil
@@ -73,8 +88,7 @@ func Collect() (*Pipe, error) {
 
 // passedOn leaves out what is no message: faults of wrun's own, SIGURG and
 // SIGPIPE, which Go's runtime needs, SIGCHLD, the two that cannot be caught,
-// the two of the C library, and the two that stop a process which reads or
-// writes its terminal from the background: caught, they would make it loop.
+// the two of the C library, and the two of a terminal.
 func passedOn(s unix.Signal) bool {
 	switch s {
 	case unix.SIGILL, unix.SIGTRAP, unix.SIGBUS, unix.SIGFPE, unix.SIGSEGV, unix.SIGSYS,

@@ -19,16 +19,21 @@ import (
 func TestMain(m *testing.M) {
 	switch os.Getenv("SIGNALS_ROLE") {
 	case "echo":
-		os.Exit(echo())
+		os.Exit(echo(Collect))
+	case "blocked":
+		os.Exit(blocked())
+	case "all":
+		os.Exit(echo(CollectAll, unix.SIGTTIN, unix.SIGTTOU))
 	case "exec":
 		os.Exit(execute())
 	}
 	os.Exit(m.Run())
 }
 
-// echo sends itself signals from busy threads and prints what it collected.
-func echo() int {
-	p, err := Collect()
+// echo sends itself signals, those that are passed on and more, from busy threads
+// and prints what it collected.
+func echo(collect func() (*Pipe, error), more ...unix.Signal) int {
+	p, err := collect()
 	if err != nil {
 		fmt.Println(err)
 		return 1
@@ -46,7 +51,7 @@ func echo() int {
 			sent = append(sent, n)
 		}
 	}
-	for _, n := range sent {
+	for _, n := range append(sent, more...) {
 		if err := unix.Kill(os.Getpid(), n); err != nil {
 			fmt.Println(err)
 			return 1
@@ -55,6 +60,18 @@ func echo() int {
 		fmt.Println(int(got), err)
 	}
 	return 0
+}
+
+// blocked becomes one that collects all, with two signals blocked.
+func blocked() int {
+	runtime.LockOSThread()
+	set := unix.Sigset_t{Val: [16]uint64{1<<(unix.SIGTERM-1) | 1<<(unix.SIGUSR1-1)}}
+	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &set, nil); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	fmt.Println(unix.Exec("/proc/self/exe", os.Args, []string{"SIGNALS_ROLE=all"}))
+	return 1
 }
 
 // execute collects and becomes a program that shows its dispositions.
@@ -101,6 +118,20 @@ func TestEverySignalArrives(t *testing.T) {
 	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGTSTP, highest} {
 		if !passedOn(n) {
 			t.Errorf("%v is not passed on", n)
+		}
+	}
+}
+
+// TestAllArrive: who stands for another process gets also the signals that its
+// caller had ignored or blocked, and those of a terminal.
+func TestAllArrive(t *testing.T) {
+	if _, err := os.Stat("/bin/sh"); err != nil {
+		t.Skipf("what ignores a signal is sh: %v", err)
+	}
+	got := role(t, "blocked", "/bin/sh", "-c", `trap "" HUP; exec "$0"`)
+	for _, n := range []unix.Signal{unix.SIGHUP, unix.SIGTERM, unix.SIGUSR1, unix.SIGUSR2, unix.SIGTTIN, unix.SIGTTOU, highest} {
+		if !strings.Contains("\n"+got, fmt.Sprintf("\n%d <nil>\n", n)) {
+			t.Errorf("%v does not arrive: %q", n, got)
 		}
 	}
 }

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"time"
 
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/signals"
 	"wrun/libcontainer/uvm/wire"
 )
 
@@ -165,10 +165,13 @@ func (r request) begin(dir string, most time.Duration, streams []*os.File, made 
 
 // deputy is the whole life of a deputy's process.
 func deputy() int {
-	signals := make(chan os.Signal, 32)
-	signal.Notify(signals)
 	creator := link(linkFD)
 	unix.CloseOnExec(linkFD)
+	received, err := signals.CollectAll()
+	if err != nil {
+		_ = creator.send(reply{Err: wire.Pack(err)})
+		return killed
+	}
 	s := &system{h: &handle{}}
 	made, l, front, err := execute(creator, s.h)
 	if err != nil {
@@ -180,7 +183,7 @@ func deputy() int {
 		return killed
 	}
 	creator.close()
-	go s.forward(made.ID, front, signals)
+	go s.forward(made.ID, front, received)
 	var exit wire.Exit
 	if _, err := l.receive(&exit); err != nil {
 		return killed // with the VM

@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
+	"wrun/libcontainer/signals"
 	"wrun/libcontainer/uvm/network"
 	"wrun/libcontainer/uvm/wire"
 )
@@ -44,6 +45,9 @@ type monitor struct {
 	cards []network.Interface
 	front *os.File // the terminal's slave; nil without one
 	ctl   link     // where commands come
+
+	signals *signals.Pipe
+	started chan struct{} // closed when the container is
 
 	answers sync.RWMutex // for writing when all are given
 
@@ -76,16 +80,9 @@ func Monitor(args []string) int {
 		}
 	}
 	m := &monitor{over: make(chan int, 1), code: killed}
-	// One signal after the other, each by another thread; nobody knows this process
-	// before its creator hears from it.
-	signals, noted := make(chan os.Signal, 32), make(chan struct{})
-	go func() {
-		signal.Notify(signals)
-		close(noted)
-	}()
 	creator := link(linkFD)
 	unix.CloseOnExec(linkFD)
-	if err := m.make(creator, noted); err != nil {
+	if err := m.make(creator); err != nil {
 		switch {
 		case errors.Is(err, unix.EBADF), errors.Is(err, unix.ENOTSOCK):
 			fmt.Fprintln(os.Stderr, "wrun: a monitor is started by wrun itself, for a bundle with windows.hyperv")
@@ -95,7 +92,7 @@ func Monitor(args []string) int {
 		return killed
 	}
 	creator.close()
-	go m.forward(signals)
+	go m.forward()
 	code := <-m.over
 	// Who asked for the end is owed the answer.
 	lockWithin(&m.answers, answerWait)
@@ -118,9 +115,12 @@ func lockWithin(l sync.Locker, most time.Duration) {
 	}
 }
 
-// make does all of create, and returns when the monitor is on its own. noted is
-// closed when it gets signals.
-func (m *monitor) make(creator link, noted <-chan struct{}) error {
+// make does all of create, and returns when the monitor is on its own.
+func (m *monitor) make(creator link) error {
+	var err error
+	if m.signals, err = signals.CollectAll(); err != nil {
+		return err
+	}
 	fds, err := creator.receive(&m.order)
 	if err != nil {
 		return err
@@ -130,7 +130,6 @@ func (m *monitor) make(creator link, noted <-chan struct{}) error {
 			return err
 		}
 	}
-	<-noted
 	if err := creator.send(report{}); err != nil {
 		return err
 	}
@@ -250,12 +249,23 @@ func (m *monitor) create() ([]string, error) {
 	}
 	m.init.begin()
 	m.states = map[string]*state{m.ID: {Init: made.Pid}}
+	m.started = make(chan struct{})
 	go m.await()
 	return made.Warnings, nil
 }
 
+// startSoon is how long the agent is not asked for the end of a container that
+// has not been started.
+const startSoon = 50 * time.Millisecond
+
 // await sees the end of the container, or of its VM.
 func (m *monitor) await() {
+	// A guest that is translated would take 4 ms to begin to wait, and the program
+	// would start so much later.
+	select {
+	case <-m.started:
+	case <-time.After(startSoon):
+	}
 	var exit wire.Exit
 	if err := m.vm.conn.Call(context.Background(), wire.OpWait, wire.Target{ID: m.ID}, &exit); err != nil {
 		m.end(killed)
@@ -285,11 +295,12 @@ func (m *monitor) end(code int) {
 
 // forward hands the signals that the monitor gets to the container, as if its
 // process were here.
-func (m *monitor) forward(signals <-chan os.Signal) {
-	for s := range signals {
-		switch number := s.(unix.Signal); number {
-		case unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG: // our own
-		case unix.SIGWINCH:
+func (m *monitor) forward() {
+	for {
+		switch number, err := m.signals.Next(); {
+		case err != nil:
+			return
+		case number == unix.SIGWINCH:
 			m.resize()
 		default:
 			_ = m.signal(wire.Signal{ID: m.ID, Number: int(number)})

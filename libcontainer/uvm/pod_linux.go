@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
+	"wrun/libcontainer/signals"
 	"wrun/libcontainer/uvm/wire"
 )
 
@@ -36,10 +36,13 @@ type join struct {
 
 // member is the whole life of a member's monitor.
 func member() int {
-	signals := make(chan os.Signal, 32)
-	signal.Notify(signals)
 	creator := link(linkFD)
 	unix.CloseOnExec(linkFD)
+	received, err := signals.CollectAll()
+	if err != nil {
+		_ = creator.send(report{Err: wire.Pack(err)})
+		return killed
+	}
 	s := &system{h: &handle{}}
 	l, front, err := follow(creator, s.h)
 	if err != nil {
@@ -49,7 +52,7 @@ func member() int {
 		return killed
 	}
 	creator.close()
-	go s.forward(s.h.ID, front, signals)
+	go s.forward(s.h.ID, front, received)
 	var exit wire.Exit
 	if _, err := l.receive(&exit); err != nil {
 		return killed // with the VM
@@ -98,11 +101,12 @@ func follow(creator link, h *handle) (l link, front *os.File, err error) {
 }
 
 // forward hands signals to a process in the VM, as if it were here.
-func (s *system) forward(id string, front *os.File, signals <-chan os.Signal) {
-	for sig := range signals {
-		switch number := sig.(unix.Signal); number {
-		case unix.SIGCHLD, unix.SIGPIPE, unix.SIGURG: // our own
-		case unix.SIGWINCH:
+func (s *system) forward(id string, front *os.File, received *signals.Pipe) {
+	for {
+		switch number, err := received.Next(); {
+		case err != nil:
+			return
+		case number == unix.SIGWINCH:
 			resize(s, id, front)
 		default:
 			_ = s.ask(wire.OpSignal, wire.Signal{ID: id, Number: int(number)}, nil)

@@ -180,7 +180,12 @@ func (m *monitor) answer(op string, in json.RawMessage) (json.RawMessage, error)
 	}
 	switch op {
 	case wire.OpStart:
-		m.about(id, func(s *state) { s.Started = true })
+		m.about(id, func(s *state) {
+			if id == m.ID && !s.Started {
+				close(m.started)
+			}
+			s.Started = true
+		})
 		time.AfterFunc(settled, m.vm.settle)
 	case wire.OpPause, wire.OpResume:
 		m.about(id, func(s *state) { s.Paused = op == wire.OpPause })

@@ -200,7 +200,7 @@ const portWait = 10 * time.Second
 // openPort opens the virtio-serial port of that number.
 func openPort(number int) (int, error) {
 	name := "/dev/vport0p" + strconv.Itoa(number)
-	for end := time.Now().Add(portWait); ; time.Sleep(time.Millisecond) { // the kernel tells of it nothing but a uevent
+	for end := time.Now().Add(portWait); ; {
 		fd, err := unix.Open(name, unix.O_RDWR|unix.O_CLOEXEC, 0)
 		if err == nil {
 			return fd, nil
@@ -209,6 +209,9 @@ func openPort(number int) (int, error) {
 		if err != unix.ENOENT && err != unix.ENXIO || time.Now().After(end) {
 			return -1, fmt.Errorf("open the port to the host, %s: %w", name, err)
 		}
+		// The kernel tells of it nothing but a uevent. By a timer of Go's, the runtime
+		// would begin to poll for descriptors, which here nothing else needs.
+		_ = unix.Nanosleep(&unix.Timespec{Nsec: 100_000}, nil)
 	}
 }
 
