@@ -144,3 +144,17 @@ func TestUpdateBeyondVM(t *testing.T) {
 		t.Errorf("update to more than there is: %s", res)
 	}
 }
+
+// TestRings: the rings of the ports hold some 1 MiB each, where the kernel by
+// itself would give them 4.
+func TestRings(t *testing.T) {
+	r := newRig(t, "sleep", "1000")
+	r.start()
+	slabs := r.inside("test ! -r /proc/slabinfo || awk '$1 == \"kmalloc-4k\" { print $2 }' /proc/slabinfo")
+	if slabs == "" {
+		t.Skip("the guest's kernel does not tell what it has of slabs")
+	}
+	if n, err := strconv.Atoi(slabs); err != nil || n < 3*256 || n > 3*512 {
+		t.Errorf("the guest has %s blocks of 4 KiB (%v), want three rings of 256 and not much else", slabs, err)
+	}
+}

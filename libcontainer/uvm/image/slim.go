@@ -25,8 +25,8 @@ func isNeedless(section string) bool {
 	return slices.Contains(needless, strings.TrimPrefix(section, ".rela")) //nolint:misspell // it is ELF's word
 }
 
-// slim is the module without its needless sections, silent to the tracer, and
-// without its signature, which the kernel would check, and which would not fit any
+// slim is the module without its needless sections, silent to the tracer, with
+// shorter rings, and without its signature, which the kernel would check, and which would not fit any
 // more: the image is trusted as a whole. Sections keep their numbers, by which
 // symbols and relocations name them; one that is left out is empty and of no type.
 func slim(module []byte) ([]byte, error) {
@@ -50,6 +50,9 @@ func slim(module []byte) ([]byte, error) {
 	module = bytes.Clone(module)
 	relocations, err := silence(module, f)
 	if err != nil {
+		return nil, err
+	}
+	if err := shorten(module, f); err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer

@@ -133,7 +133,7 @@ func TestSilence(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := append(append([]byte{0x0f, 0x1f, 0x44, 0, 0}, code[5:15]...), 0x0f, 0x1f, 0x44, 0, 0)
+	want := slices.Concat(nop[:], code[5:15], nop[:])
 	if text, err := f.Sections[1].Data(); err != nil || !bytes.Equal(text, want) {
 		t.Errorf("the code is % x, want % x (%v)", text, want, err)
 	}

@@ -66,8 +66,12 @@ var build = sync.OnceValues(func() (Built, error) {
 	if err := run("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", agent, "wrun/libcontainer/uvm/guest/agent"); err != nil {
 		return b, err
 	}
+	maker := filepath.Join(cache, "test-make")
+	if err := run("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", maker, "wrun/libcontainer/uvm/image/make"); err != nil {
+		return b, err
+	}
 	sum := sha256.New()
-	for _, program := range []string{wrun, agent} {
+	for _, program := range []string{wrun, agent, maker} {
 		data, err := os.ReadFile(program)
 		if err != nil {
 			return b, err
@@ -80,7 +84,7 @@ var build = sync.OnceValues(func() (Built, error) {
 	if _, err := os.Stat(b.Wrun); err == nil {
 		return b, nil
 	}
-	if err := run("go", "run", "wrun/libcontainer/uvm/image/make", "-init", agent, "-o", b.Image); err != nil {
+	if err := run(maker, "-init", agent, "-o", b.Image); err != nil {
 		return b, err
 	}
 	return b, os.Rename(wrun, b.Wrun)
