@@ -2,6 +2,7 @@ package signals
 
 import (
 	"fmt"
+	"runtime"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -9,7 +10,10 @@ import (
 
 // Pipe holds the signals that this process got, one byte each, from Collect
 // on. None is lost while nobody reads.
-type Pipe struct{ fd int }
+type Pipe struct {
+	fd       int
+	unblocks bool // the thread that reads next takes what the caller had blocked
+}
 
 // pipe is where the handler writes to; only it reads this.
 var pipe int32 //nolint:unused // by assembly
@@ -49,7 +53,8 @@ const (
 func Collect() (*Pipe, error) { return collect(false) }
 
 // CollectAll is for a process without a terminal that stands for another one,
-// elsewhere: it collects also what Collect leaves out.
+// elsewhere: it collects also what Collect leaves out. What was blocked arrives when
+// somebody reads.
 func CollectAll() (*Pipe, error) { return collect(true) }
 
 func collect(all bool) (*Pipe, error) {
@@ -76,14 +81,7 @@ func collect(all bool) (*Pipe, error) {
 			}
 		}
 	}
-	if all {
-		// One thread that takes them suffices; what this process starts has Go's own
-		// mask, which is the caller's.
-		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil); err != nil {
-			return nil, fmt.Errorf("unblock signals: %w", err)
-		}
-	}
-	return &Pipe{fd: fds[0]}, nil
+	return &Pipe{fd: fds[0], unblocks: all}, nil
 }
 
 // passedOn leaves out what is no message: faults of wrun's own, SIGURG and
@@ -98,8 +96,18 @@ func passedOn(s unix.Signal) bool {
 	return true
 }
 
-// Next waits for a signal.
+// Next waits for a signal. It is for one goroutine, which lives as long as the
+// process.
 func (p *Pipe) Next() (unix.Signal, error) {
+	if p.unblocks {
+		// One thread that takes them suffices. It is the goroutine's own: what the
+		// others start has the mask of this process's caller.
+		runtime.LockOSThread()
+		if err := unix.PthreadSigmask(unix.SIG_SETMASK, &unix.Sigset_t{}, nil); err != nil {
+			return 0, fmt.Errorf("unblock signals: %w", err)
+		}
+		p.unblocks = false
+	}
 	var b [1]byte
 	for {
 		n, err := unix.Read(p.fd, b[:])

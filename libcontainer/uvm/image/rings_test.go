@@ -3,27 +3,18 @@ package image
 import (
 	"bytes"
 	"debug/elf"
-	"encoding/binary"
+	"slices"
 	"testing"
 )
 
-// maker is a module whose function at offset 8 has the name and begins with code.
-func maker(name string, at uint64, code []byte, relocated bool) []byte {
-	le := binary.LittleEndian
-	var relocations, symbols bytes.Buffer
+// maker is a module whose function at offset 8 has the name and is of code.
+func maker(name string, code []byte, relocated bool) []byte {
+	var relocations []elf.Rela64
 	if relocated {
-		_ = binary.Write(&relocations, le, elf.Rela64{Off: at + 1, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))})
+		relocations = []elf.Rela64{{Off: 9, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))}}
 	}
-	for _, s := range []elf.Sym64{{}, {Name: 1}, {Name: 12, Shndx: 1, Value: at}} {
-		_ = binary.Write(&symbols, le, s)
-	}
-	text := progbits(16)
-	text.Flags = uint64(elf.SHF_ALLOC | elf.SHF_EXECINSTR)
-	return relocatable([]elf.Section64{text,
-		{Type: uint32(elf.SHT_RELA), Link: 3, Info: 1, Entsize: 24, Addralign: 8},
-		{Type: uint32(elf.SHT_SYMTAB), Link: 4, Info: 1, Entsize: 24, Addralign: 8}, {Type: uint32(elf.SHT_STRTAB), Addralign: 1}},
-		[]string{".text", ".rela.text", ".symtab", ".strtab"},
-		[][]byte{append(bytes.Repeat([]byte{0x90}, int(at)), code...), relocations.Bytes(), symbols.Bytes(), []byte("\x00__fentry__\x00" + name + "\x00")})
+	return linkable(slices.Concat(bytes.Repeat([]byte{0x90}, 8), code), relocations,
+		[]elf.Sym64{{}, {Name: 1}, {Name: 12, Shndx: 1, Value: 8}}, "\x00__fentry__\x00"+name+"\x00")
 }
 
 // TestRings: the function that makes rings begins with setting their size, where
@@ -41,7 +32,7 @@ func TestRings(t *testing.T) {
 		{"one that calls something else", ringMaker, enter, enter, false},
 		{"one that ends at once", ringMaker, []byte{0xc3}, []byte{0xc3}, false},
 	} {
-		got, err := slim(maker(c.name, 8, c.code, c.relocated))
+		got, err := slim(maker(c.name, c.code, c.relocated))
 		if err != nil {
 			t.Errorf("%s: %v", c.what, err)
 			continue

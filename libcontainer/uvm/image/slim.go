@@ -26,9 +26,10 @@ func isNeedless(section string) bool {
 }
 
 // slim is the module without its needless sections, silent to the tracer, with
-// shorter rings, and without its signature, which the kernel would check, and which would not fit any
-// more: the image is trusted as a whole. Sections keep their numbers, by which
-// symbols and relocations name them; one that is left out is empty and of no type.
+// shorter rings, and without its signature, which the kernel would check, and which
+// would not fit any more: the image is trusted as a whole. Sections keep their
+// numbers, by which symbols and relocations name them; one that is left out is
+// empty and of no type.
 func slim(module []byte) ([]byte, error) {
 	f, err := elf.NewFile(bytes.NewReader(module))
 	if err != nil {

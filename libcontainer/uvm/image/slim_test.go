@@ -100,32 +100,36 @@ func TestSlimRefuses(t *testing.T) {
 	}
 }
 
+// linkable is an object file of code with its relocations and symbols, whose names
+// are in the table names.
+func linkable(code []byte, relocations []elf.Rela64, symbols []elf.Sym64, names string) []byte {
+	var r, s bytes.Buffer
+	for buffer, entries := range map[*bytes.Buffer]any{&r: relocations, &s: symbols} {
+		if err := binary.Write(buffer, binary.LittleEndian, entries); err != nil {
+			panic(err)
+		}
+	}
+	text := progbits(16)
+	text.Flags = uint64(elf.SHF_ALLOC | elf.SHF_EXECINSTR)
+	return relocatable([]elf.Section64{text,
+		{Type: uint32(elf.SHT_RELA), Link: 3, Info: 1, Entsize: 24, Addralign: 8},
+		{Type: uint32(elf.SHT_SYMTAB), Link: 4, Info: 1, Entsize: 24, Addralign: 8}, {Type: uint32(elf.SHT_STRTAB), Addralign: 1}},
+		[]string{".text", ".rela.text", ".symtab", ".strtab"}, [][]byte{code, r.Bytes(), s.Bytes(), []byte(names)})
+}
+
 // TestSilence: a call of the tracer becomes a nop and its relocation goes; others
 // stay as they are.
 func TestSilence(t *testing.T) {
 	le := binary.LittleEndian
-	var relocations, symbols bytes.Buffer
-	for _, r := range []elf.Rela64{
+	relocations := []elf.Rela64{
 		{Off: 1, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))},  // call __fentry__
 		{Off: 6, Info: elf.R_INFO(2, uint32(elf.R_X86_64_PLT32))},  // call other
 		{Off: 11, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))}, // jmp __fentry__, which is no call
 		{Off: 16, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))}, // call __fentry__
 		{Off: 18, Info: elf.R_INFO(1, uint32(elf.R_X86_64_PLT32))}, // reaches beyond the end
-	} {
-		_ = binary.Write(&relocations, le, r)
-	}
-	for _, s := range []elf.Sym64{{}, {Name: 1}, {Name: 12}} {
-		_ = binary.Write(&symbols, le, s)
 	}
 	code := []byte{0xe8, 0, 0, 0, 0, 0xe8, 0, 0, 0, 0, 0xe9, 0, 0, 0, 0, 0xe8, 0xe8, 0, 0, 0}
-	text := progbits(16)
-	text.Flags = uint64(elf.SHF_ALLOC | elf.SHF_EXECINSTR)
-	module := relocatable([]elf.Section64{text,
-		{Type: uint32(elf.SHT_RELA), Link: 3, Info: 1, Entsize: 24, Addralign: 8},
-		{Type: uint32(elf.SHT_SYMTAB), Link: 4, Info: 1, Entsize: 24, Addralign: 8}, {Type: uint32(elf.SHT_STRTAB), Addralign: 1}},
-		[]string{".text", ".rela.text", ".symtab", ".strtab"},
-		[][]byte{code, relocations.Bytes(), symbols.Bytes(), []byte("\x00__fentry__\x00other\x00")})
-	got, err := slim(module)
+	got, err := slim(linkable(code, relocations, []elf.Sym64{{}, {Name: 1}, {Name: 12}}, "\x00__fentry__\x00other\x00"))
 	if err != nil {
 		t.Fatal(err)
 	}
