@@ -145,14 +145,14 @@ func (r request) begin(dir string, most time.Duration, streams []*os.File, made 
 		}
 	}()
 	if err := l.send(r, fds...); err != nil {
-		return -1, fmt.Errorf("ask the monitor for %s: %w", r.Op, err)
+		return -1, unanswered(r.Op, err)
 	}
 	if err := l.patience(most); err != nil {
 		return -1, err
 	}
 	var a reply
 	if _, err := l.receive(&a); err != nil {
-		return -1, fmt.Errorf("ask the monitor for %s: %w", r.Op, err)
+		return -1, unanswered(r.Op, err)
 	}
 	if a.Err != nil {
 		return -1, a.Err.Unpack()

@@ -63,7 +63,7 @@ func (m *monitor) listen() error {
 }
 
 // dial connects to the monitor of the container with state directory dir.
-// ErrNotRunning when it has gone.
+// ErrNotRunning when there is none.
 func dial(dir string) (link, error) {
 	at, err := unix.Open(dir, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -81,7 +81,10 @@ func dial(dir string) (link, error) {
 	}
 	if err := unix.Connect(fd, address(at)); err != nil {
 		l.close()
-		if err == unix.ECONNREFUSED || err == unix.ENOENT {
+		switch err {
+		case unix.ECONNREFUSED:
+			return -1, errEnding
+		case unix.ENOENT:
 			return -1, libcontainer.ErrNotRunning
 		}
 		return -1, fmt.Errorf("connect to the monitor: %w", err)

@@ -61,14 +61,11 @@ func (s *system) askUntil(ctx context.Context, most time.Duration, op string, in
 		return err
 	}
 	if err := l.send(request{Op: op, In: in}); err != nil {
-		return fmt.Errorf("ask the monitor for %s: %w", op, err)
+		return unanswered(op, err)
 	}
 	var r reply
 	if _, err := l.receive(&r); err != nil {
-		if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) {
-			return libcontainer.ErrNotRunning
-		}
-		return fmt.Errorf("ask the monitor for %s: %w", op, err)
+		return unanswered(op, err)
 	}
 	if r.Err != nil {
 		return r.Err.Unpack()
@@ -79,9 +76,20 @@ func (s *system) askUntil(ctx context.Context, most time.Duration, op string, in
 	return json.Unmarshal(r.Out, out)
 }
 
+// errEnding is ErrNotRunning of a container whose monitor begins to end, or has.
+var errEnding = fmt.Errorf("%w", libcontainer.ErrNotRunning)
+
+// unanswered is the error of a request that a monitor has not answered.
+func unanswered(op string, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		return errEnding
+	}
+	return fmt.Errorf("ask the monitor for %s: %w", op, err)
+}
+
 func (s *system) target() wire.Target { return wire.Target{ID: s.h.ID} }
 
-func (s *system) Live(context.Context) (libcontainer.Live, error) {
+func (s *system) Live(ctx context.Context) (libcontainer.Live, error) {
 	var l libcontainer.Live
 	var err error
 	if l.Exists, err = s.alive(); err != nil || !l.Exists {
@@ -92,8 +100,12 @@ func (s *system) Live(context.Context) (libcontainer.Live, error) {
 	case errors.Is(err, unix.ETIMEDOUT):
 		l.Started = true // somebody holds it up, and it holds a container
 		return l, nil
+	case errors.Is(err, errEnding):
+		l.Exists, err = s.ending(ctx)
+		l.Started = l.Exists
+		return l, err
 	case errors.Is(err, libcontainer.ErrNotRunning):
-		l.Exists, err = s.alive() // it ended meanwhile, or is not that far
+		l.Exists, err = s.alive() // it is not that far, or has lost the container
 		return l, err
 	case err != nil:
 		return l, err
@@ -269,6 +281,27 @@ func (s *system) end(ctx context.Context) error {
 		return err
 	}
 	return nil
+}
+
+// ending waits for a monitor whose end has begun, which is not complete before its
+// VM's, and tells whether it is there all the same.
+func (s *system) ending(ctx context.Context) (exists bool, err error) {
+	fd, err := unix.PidfdOpen(s.h.Pid, 0)
+	if err != nil {
+		return s.alive()
+	}
+	defer unix.Close(fd)
+	if exists, err = s.alive(); err != nil || !exists {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookWait)
+	defer cancel()
+	switch err := gone(ctx, fd); {
+	case errors.Is(err, context.DeadlineExceeded):
+		return true, nil
+	default:
+		return false, err
+	}
 }
 
 // gone waits until the process of a pidfd has ended (pidfd_open(2)).

@@ -120,6 +120,28 @@ func TestLifeCycle(t *testing.T) {
 	r.ok("delete", "--force", r.id)
 }
 
+// TestStateWhileEnding: a container that is killed goes from running to stopped,
+// whenever somebody looks.
+func TestStateWhileEnding(t *testing.T) {
+	for range 4 {
+		r := newRig(t, "sleep", "1000")
+		r.start()
+		killed := make(chan result, 1)
+		go func() { killed <- r.wrun("kill", r.id, "KILL") }()
+		r.until("end", func() bool {
+			s := r.state(r.id)
+			if s.Status != specs.StateRunning && s.Status != specs.StateStopped {
+				t.Errorf("it is %s", s.Status)
+			}
+			return s.Status == specs.StateStopped
+		})
+		if res := <-killed; res.code != 0 {
+			t.Errorf("kill: %s", res)
+		}
+		r.ok("delete", r.id)
+	}
+}
+
 // exists looks into the root file system from the host.
 func (r *rig) exists(name string) bool {
 	_, err := os.Lstat(filepath.Join(r.rootfs, name))
