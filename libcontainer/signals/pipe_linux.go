@@ -71,8 +71,11 @@ func collect(all bool) (*Pipe, error) {
 		if s := unix.Signal(n); !passedOn(s) && (!all || s != unix.SIGTTIN && s != unix.SIGTTOU) {
 			continue
 		}
+		// One after the other: the frames of ten at once do not fit on the stack for
+		// signals.
+		set := action{handler: handlerPC(), flags: saOnstack | saRestart | saRestorer, restorer: restorerPC(), mask: ^uint64(0)}
 		var old action
-		if err := sigaction(n, &action{handler: handlerPC(), flags: saOnstack | saRestart | saRestorer, restorer: restorerPC()}, &old); err != nil {
+		if err := sigaction(n, &set, &old); err != nil {
 			return nil, err
 		}
 		if old.handler == sigIgnore && !all {

@@ -26,6 +26,8 @@ func TestMain(m *testing.M) {
 		os.Exit(echo(CollectAll, unix.SIGTTIN, unix.SIGTTOU))
 	case "exec":
 		os.Exit(execute())
+	case "burst":
+		os.Exit(burst())
 	}
 	os.Exit(m.Run())
 }
@@ -60,6 +62,35 @@ func echo(collect func() (*Pipe, error), more ...unix.Signal) int {
 		fmt.Println(int(got), err)
 	}
 	return 0
+}
+
+// burst stops, and prints what it collected of what was sent meanwhile.
+func burst() int {
+	p, err := Collect()
+	if err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	if err := unix.Kill(os.Getpid(), unix.SIGSTOP); err != nil {
+		fmt.Println(err)
+		return 1
+	}
+	for range inBurst() {
+		got, err := p.Next()
+		fmt.Println(int(got), err)
+	}
+	return 0
+}
+
+// inBurst are the signals that a stopped process keeps, the one that has it go on
+// last: that takes away the one that would stop it.
+func inBurst() (list []unix.Signal) {
+	for n := unix.Signal(1); n <= highest; n++ {
+		if passedOn(n) && n != unix.SIGCONT && n != unix.SIGTSTP {
+			list = append(list, n)
+		}
+	}
+	return append(list, unix.SIGCONT)
 }
 
 // blocked becomes one that collects all, with two signals blocked.
@@ -118,6 +149,36 @@ func TestEverySignalArrives(t *testing.T) {
 	for _, n := range []unix.Signal{unix.SIGTERM, unix.SIGINT, unix.SIGHUP, unix.SIGQUIT, unix.SIGUSR1, unix.SIGUSR2, unix.SIGWINCH, unix.SIGTSTP, highest} {
 		if !passedOn(n) {
 			t.Errorf("%v is not passed on", n)
+		}
+	}
+}
+
+// TestBurst: who was stopped gets all at once what was sent meanwhile.
+func TestBurst(t *testing.T) {
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), "SIGNALS_ROLE=burst")
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	late := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	defer late.Stop()
+	var is unix.Siginfo
+	if err := unix.Waitid(unix.P_PID, cmd.Process.Pid, &is, unix.WSTOPPED|unix.WNOWAIT|unix.WEXITED, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range inBurst() {
+		if err := cmd.Process.Signal(n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	for _, n := range inBurst() {
+		if !strings.Contains("\n"+out.String(), fmt.Sprintf("\n%d <nil>\n", n)) {
+			t.Errorf("%v did not arrive: %q", n, out.String())
 		}
 	}
 }
