@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"runtime"
 	"strconv"
 	"strings"
@@ -29,6 +30,9 @@ func TestMain(m *testing.M) {
 	case "burst":
 		os.Exit(burst())
 	}
+	// Whoever runs the tests may ignore some (nohup); what is executed has those that
+	// are handled by default.
+	signal.Notify(make(chan os.Signal, 1), unix.SIGHUP, unix.SIGINT, unix.SIGQUIT)
 	os.Exit(m.Run())
 }
 

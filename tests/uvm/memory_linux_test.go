@@ -121,9 +121,8 @@ func TestOOMEvent(t *testing.T) {
 	before := first()
 	second, secondEnds := listen()
 	r.until("an event for both", func() bool { eat(); return second() > 0 })
-	if had := first() - before; had < second() {
-		t.Errorf("%d events for who came first, %d for the other", had, second())
-	}
+	// They are two processes, and the other one may be the quicker.
+	r.until("as many events for who came first", func() bool { return first()-before >= second() })
 	r.ok("delete", "--force", r.id)
 	firstEnds()
 	secondEnds()
