@@ -132,6 +132,7 @@ func (s *screen) converse(rows, columns int) {
 	s.keys("x\r")
 	s.shows("size 33 44")
 	s.keys("\x03")
+	s.keys("x\r") // it may not have been reading
 	s.shows("interrupted")
 	s.keys("bye\r")
 }
