@@ -32,7 +32,7 @@ type Input struct {
 	Waits         bool    // the child is cloned before the plan is known
 	Direct        bool    // no start gate: the program runs as soon as the parent says so
 	Visits        bool    // an exec or hook: no gate either
-	Bare          bool    // wrun's own program needs no hiding from the container
+	Bare          bool    // in a guest: wrun's own program needs no hiding from the container
 	Alone         bool    // a visitor that needs nothing of its parent before its program runs
 	DenySetgroups bool    // the user namespace has setgroups(2) denied
 
@@ -260,8 +260,8 @@ func (b *builder) identityOfHost(in *Input) {
 	}
 	if in.isNew(specs.NetworkNamespace) {
 		const why = "loopback up in the new network namespace"
-		const afInet, sockDgram, iffUpRunning = 2, 2 | oCloexec, 0x41
-		s := b.save(why, "socket", Int(afInet), Int(sockDgram), Int(0))
+		const afUnix, sockDgram, iffUpRunning = 1, 2 | oCloexec, 0x41 // netdevice(7): any socket does
+		s := b.save(why, "socket", Int(afUnix), Int(sockDgram), Int(0))
 		ifreq := make(Bytes, 40)
 		copy(ifreq, "lo")
 		ifreq[16] = iffUpRunning

@@ -19,8 +19,12 @@ import (
 func gather(c *libcontainer.Config, in *Input) error {
 	f := &in.Facts
 	var err error
-	if f.Grantable, err = grantable(in); err != nil {
+	if in.Bare {
+		f.Grantable, f.OpenFiles = allCapabilities, Limit{GuestOpenFiles, GuestOpenFiles}
+	} else if f.Grantable, err = grantable(in); err != nil {
 		return err
+	} else {
+		f.OpenFiles = callersOpenFiles()
 	}
 	if in.linux().IntelRdt != nil {
 		if err := resctrl(); err != nil {
@@ -28,7 +32,6 @@ func gather(c *libcontainer.Config, in *Input) error {
 		}
 	}
 	in.DenySetgroups = deniesSetgroups(in)
-	f.OpenFiles = callersOpenFiles()
 	f.AppArmor = in.Spec.Process != nil && in.Spec.Process.ApparmorProfile != "" && appArmor()
 	root, err := unix.Open(in.Spec.Root.Path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
@@ -57,11 +60,17 @@ func gather(c *libcontainer.Config, in *Input) error {
 	return nil
 }
 
+// GuestOpenFiles is the RLIMIT_NOFILE, soft and hard, that the agent of a utility
+// VM has: what containers inherit there whose bundle sets no limit, engines' usual.
+const GuestOpenFiles = 1 << 20
+
+const allCapabilities = 1<<len(capabilityNames) - 1
+
 // grantable is what wrun may hand on: all in a user namespace of the
 // container's, else its own permitted set.
 func grantable(in *Input) (uint64, error) {
 	if in.userNamespace() {
-		return 1<<len(capabilityNames) - 1, nil
+		return allCapabilities, nil
 	}
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var data [2]unix.CapUserData

@@ -133,6 +133,20 @@ func TestEveryCallIsKnown(t *testing.T) {
 	}
 }
 
+// TestCallNumber: every call of the table is found, and nothing else.
+func TestCallNumber(t *testing.T) {
+	for _, c := range calls {
+		if got, ok := callNumber(c.name); !ok || got != c.number {
+			t.Errorf("%s: %d, %v, want %d", c.name, got, ok, c.number)
+		}
+	}
+	for _, name := range []string{"", "a", "ioct", "ioctll", "zzz"} {
+		if got, ok := callNumber(name); ok {
+			t.Errorf("%q: %d", name, got)
+		}
+	}
+}
+
 func TestJoinable(t *testing.T) {
 	for _, n := range namespaceOrder {
 		fd, err := joinable(&specs.LinuxNamespace{Type: specs.LinuxNamespaceType(n.kind), Path: "/proc/self/ns/" + n.proc})

@@ -10,6 +10,17 @@ import (
 	"wrun/libcontainer/silo/cgroup"
 )
 
+// layout is how cgroups are mounted. In a guest they are as its agent has done it.
+func (b *birth) layout() (*cgroup.Layout, error) {
+	if b.system.guest {
+		return cgroup.Own(GuestCgroups), nil
+	}
+	return cgroup.Detect()
+}
+
+// GuestCgroups is where the agent of a utility VM mounts the tree of v2.
+const GuestCgroups = "/sys/fs/cgroup"
+
 // place finds the new container's place among the cgroups, making nothing; nil
 // is none.
 func (b *birth) place(ctx context.Context, layout *cgroup.Layout, all bool) (g *cgroup.Group, err error) {

@@ -32,7 +32,7 @@ func New(s cgroup.Systemd) *Host { return &Host{systemd: s} }
 
 // Guest returns the host that is a utility VM, where all containers are made by one
 // process that lives as long as they do. A start costs less there: nobody else looks
-// at the cgroups (see [cgroup.Layout.Spare]), and the maker's program, being executed,
+// at the cgroups (see [cgroup.Own]), and the maker's program, being executed,
 // cannot be written to, so nothing has to hide it (see Input.Bare).
 func Guest() *Host { return &Host{guest: true} }
 
@@ -140,12 +140,9 @@ func (b *birth) release() {
 // expect has the kernel make the namespaces while we find out what belongs in
 // them. Not where the child is born into a cgroup of v2, which must exist.
 func (b *birth) expect(ctx context.Context) error {
-	layout, err := cgroup.Detect()
+	layout, err := b.layout()
 	if err != nil {
 		return err
-	}
-	if b.system.guest {
-		layout.Spare()
 	}
 	all := b.in.hasNamespace(specs.CgroupNamespace)
 	for i := range b.in.Spec.Mounts {

@@ -28,7 +28,19 @@ func (b *builder) enterCgroup(in *Input) {
 	if final != "" {
 		why = "process.execCPUAffinity.final"
 	}
-	_ = b.affinity(why, final)
+	if !in.everywhere() {
+		_ = b.affinity(why, final)
+	}
+}
+
+// everywhere tells whether the child can run on all processors that there are, and
+// is meant to: a guest's agent can, and so can what it starts outside of cpusets.
+func (in *Input) everywhere() bool {
+	if !in.Bare || in.Visits {
+		return false
+	}
+	r := in.linux().Resources
+	return r == nil || (r.CPU == nil || r.CPU.Cpus == "") && len(r.Unified) == 0
 }
 
 // join puts the child into its namespaces.

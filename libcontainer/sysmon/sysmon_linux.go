@@ -29,6 +29,13 @@ var slack uintptr
 // the monitor. Nor where the kernel does not let it; all is as before then. It
 // is to be called once, before anything is started.
 func Slacken() {
+	if ours() {
+		SlackenHere()
+	}
+}
+
+// SlackenHere is Slacken for who knows that /proc is of its own pid namespace.
+func SlackenHere() {
 	if runtime.GOMAXPROCS(0) < 2 {
 		return
 	}
@@ -37,7 +44,7 @@ func Slacken() {
 		return
 	}
 	thread := monitor()
-	if thread == 0 || !ours() {
+	if thread == 0 {
 		return
 	}
 	fd, err := unix.Open("/proc/"+strconv.Itoa(thread)+"/timerslack_ns", unix.O_WRONLY|unix.O_CLOEXEC, 0)

@@ -21,7 +21,7 @@ const qemuUser = 65534
 
 // confined makes a root directory for QEMU at dir, in the monitor's own mount
 // namespace, and returns the groups that its process needs there.
-func (m *Machine) confined(dir, program string) ([]int, error) {
+func (m *Machine) confined(dir, program string) ([]uint32, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func (m *Machine) confined(dir, program string) ([]int, error) {
 			return nil, err
 		}
 	}
-	groups := []int{}
+	groups := []uint32{}
 	if m.Accel == KVM {
 		const device = "/dev/kvm"
 		st, err := os.Stat(device)
@@ -51,7 +51,7 @@ func (m *Machine) confined(dir, program string) ([]int, error) {
 			return nil, err
 		}
 		if s, ok := st.Sys().(*syscall.Stat_t); ok {
-			groups = append(groups, int(s.Gid))
+			groups = append(groups, s.Gid)
 		}
 	}
 	return groups, nil

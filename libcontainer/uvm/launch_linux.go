@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -13,73 +14,50 @@ import (
 // QEMU opens the file of its memory for reading and writing, also where it maps
 // it privately. A VM that is restored must not be able to change the template
 // that others are restored from, so it does not get to open the file at all:
-// its launcher, one more process of the monitor's program, becomes QEMU with a
-// seccomp filter that has the monitor answer such calls, with a descriptor that
-// is open for reading.
+// a seccomp filter has the monitor answer such calls, with a descriptor that is
+// open for reading.
 
-// launcherCommand is the operand with which the program is the launcher.
-const launcherCommand = "launch"
-
-// launch is what the launcher has to become.
-type launch struct {
-	Root    string   `json:"root"`
-	Program string   `json:"program"`
-	Args    []string `json:"args"`
-	Groups  []int    `json:"groups"`
+// launch starts QEMU in its root, as its user, without privileges and with the
+// filter. listener is where the filter's questions arrive.
+func launch(root, program string, args []string, groups []uint32, files []uintptr) (pid, listener int, err error) {
+	aside(func() {
+		if err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+			err = fmt.Errorf("give up privileges: %w", err)
+			return
+		}
+		if listener, err = watchOpens(); err != nil {
+			return
+		}
+		pid, err = syscall.ForkExec(program, append([]string{program}, args...), &syscall.ProcAttr{
+			Dir: "/", Files: files, Env: []string{},
+			Sys: &syscall.SysProcAttr{
+				Chroot: root, Credential: &syscall.Credential{Uid: qemuUser, Gid: qemuUser, Groups: groups},
+				Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+			},
+		})
+		if err != nil {
+			unix.Close(listener)
+			err = fmt.Errorf("execute %s: %w", program, err)
+		}
+	})
+	return pid, listener, err
 }
 
-// become is the life of the launcher's process; it returns when it failed.
-func become() error {
-	l := link(launcherFD)
-	unix.CloseOnExec(launcherFD)
-	var want launch
-	if _, err := l.receive(&want); err != nil {
-		return err
-	}
-	if err := unix.Chroot(want.Root); err != nil {
-		return fmt.Errorf("enter QEMU's root: %w", err)
-	}
-	if err := os.Chdir("/"); err != nil {
-		return err
-	}
-	// The user and the filter are this thread's, and so the program's: the others end
-	// when it is executed.
-	runtime.LockOSThread()
-	if err := becomeUser(qemuUser, want.Groups); err != nil {
-		return fmt.Errorf("become QEMU's user: %w", err)
-	}
-	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
-		return fmt.Errorf("give up privileges: %w", err)
-	}
-	listener, err := watchOpens()
-	if err != nil {
-		return err
-	}
-	if err := l.send(proceed{}, listener); err != nil {
-		return err
-	}
-	unix.Close(listener)
-	err = unix.Exec(want.Program, append([]string{want.Program}, want.Args...), []string{})
-	return fmt.Errorf("execute %s: %w", want.Program, err)
-}
-
-// becomeUser gives the calling thread another user, and a group of the same number.
-// Package syscall would interrupt all threads for that, three times.
-func becomeUser(id int, groups []int) error {
-	list := make([]uint32, 0, len(groups)+1)
-	for _, g := range groups {
-		list = append(list, uint32(g))
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_SETGROUPS, uintptr(len(list)), uintptr(unsafe.Pointer(unsafe.SliceData(list))), 0); errno != 0 {
-		return fmt.Errorf("setgroups: %w", errno)
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_SETRESGID, uintptr(id), uintptr(id), uintptr(id)); errno != 0 {
-		return fmt.Errorf("setresgid: %w", errno)
-	}
-	if _, _, errno := unix.Syscall(unix.SYS_SETRESUID, uintptr(id), uintptr(id), uintptr(id)); errno != 0 {
-		return fmt.Errorf("setresuid: %w", errno)
-	}
-	return nil
+// aside has a thread do it that ends afterwards, with what cannot be undone on it.
+// The process's first thread is none: Go would keep it.
+func aside(do func()) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			aside(do)
+			runtime.UnlockOSThread()
+			return
+		}
+		do()
+	}()
+	<-done
 }
 
 // watchOpens has openat(2) for reading and writing answered by whoever holds

@@ -179,8 +179,7 @@ const (
 	qmpFD
 	consoleFD
 	stateFD
-	launcherFD // the launcher's, not QEMU's
-	cardFD     // the first card's; the others follow
+	cardFD // the first card's; the others follow
 )
 
 // Where QEMU finds the boot image in its root.
@@ -276,8 +275,9 @@ func (m *Machine) commandLine(from memory) string {
 	p = append(p, m.Parameters...)
 	// To the kernel, what it does not know is the first process's environment: the
 	// agent is short of processor time and not of memory, and none of its goroutines
-	// keeps a processor for long, so signals that take it away only cost.
-	p = append(p, "GOGC=off", "GOMEMLIMIT=48MiB", "GODEBUG=asyncpreemptoff=1")
+	// keeps a processor for long, so signals that take it away only cost. Without
+	// its rate, the runtime notes the stack of one allocation though nobody asks.
+	p = append(p, "GOGC=off", "GOMEMLIMIT=48MiB", "GODEBUG=asyncpreemptoff=1,memprofilerate=0")
 	if m.CPUs < 2 {
 		// The processor that a goroutine leaves when it waits in the kernel is taken
 		// over only when the runtime's monitor comes by. The other one is free at once.

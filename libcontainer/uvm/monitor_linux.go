@@ -74,9 +74,6 @@ func Monitor(args []string) int {
 			return deputy()
 		case memberCommand:
 			return member()
-		case launcherCommand:
-			fmt.Fprintln(os.Stderr, become())
-			return 1
 		}
 	}
 	m := &monitor{over: make(chan int, 1), code: killed}

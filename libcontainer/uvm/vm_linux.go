@@ -2,6 +2,7 @@ package uvm
 
 import (
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -127,7 +127,7 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 			v.closeSockets()
 		}
 	}()
-	for range 4 { // agent, QMP, console, launcher
+	for range 3 { // agent, QMP, console
 		l, other, err := newLink()
 		if err != nil {
 			return nil, err
@@ -150,17 +150,15 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 	}
 	inherited := []uintptr{null.Fd(), words.Fd(), words.Fd(),
 		agentFD: uintptr(theirs[1]), filesFD: uintptr(files), qmpFD: uintptr(theirs[2]), consoleFD: uintptr(theirs[3]),
-		stateFD: state.Fd(), launcherFD: uintptr(theirs[4])}
+		stateFD: state.Fd()}
 	for _, tap := range from.taps {
 		inherited = append(inherited, uintptr(tap))
 	}
-	pid, err := syscall.ForkExec(self, []string{"wrun", MonitorCommand, launcherCommand}, &syscall.ProcAttr{
-		Dir: "/", Files: inherited, Env: []string{},
-		Sys: &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNS | unix.CLONE_NEWNET | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS},
-	})
+	pid, listener, err := launch(dir, path, m.Arguments(from.kind), groups, inherited)
 	if err != nil {
 		return nil, fmt.Errorf("start the utility VM: %w", err)
 	}
+	go answerOpens(listener, from.memory)
 	go func() { _, _ = io.Copy(v.said, mouth); mouth.Close() }()
 	go func() { _, _ = io.Copy(v.said, socket(v.ours[2])) }()
 	v.pid = pid
@@ -177,10 +175,6 @@ func (m *Machine) start(dir string, files int, from source) (_ *vm, err error) {
 		v.mu.Unlock()
 		close(v.gone)
 	}()
-	if err = v.become(v.ours[3], launch{Root: dir, Program: path, Args: m.Arguments(from.kind), Groups: groups}, from.memory); err != nil {
-		v.kill()
-		return nil, v.failed("start the utility VM", err)
-	}
 	v.agent = socket(v.ours[0])
 	v.qmp = newQMP(socket(v.ours[1]), v.happened)
 	v.conn = wire.New(v.agent, v.answer)
@@ -197,26 +191,6 @@ func (v *vm) answer(op string, in json.RawMessage) (any, error) {
 		return nil, fmt.Errorf("read a request: %w", err)
 	}
 	return nil, v.dial(d)
-}
-
-// become has the launcher become QEMU, and answers for it where it opens files.
-func (v *vm) become(l link, want launch, memory *os.File) error {
-	if err := l.patience(callWait); err != nil {
-		return err
-	}
-	if err := l.send(want); err != nil {
-		return err
-	}
-	fds, err := l.receive(&proceed{})
-	if err != nil {
-		return err
-	}
-	if len(fds) != 1 {
-		closeAll(fds)
-		return errors.New("the launcher sent no descriptor")
-	}
-	go answerOpens(fds[0], memory)
-	return nil
 }
 
 // kill ends QEMU and waits for its end.
@@ -329,13 +303,17 @@ func (v *vm) ask(ctx context.Context, op string, in, out any) error {
 }
 
 func (v *vm) greet() error {
-	hello := wire.Hello{Version: wire.Version, Time: time.Now().UnixNano(), Entropy: make([]byte, 64), Files: true}
-	if _, err := unix.Getrandom(hello.Entropy, 0); err != nil {
+	hello := wire.Hello{Version: wire.Version, Time: time.Now().UnixNano(), Files: true}
+	var random [64]byte
+	if _, err := unix.Getrandom(random[:], 0); err != nil {
 		return fmt.Errorf("get randomness for the utility VM: %w", err)
+	}
+	for at := 0; at < len(random); at += 8 {
+		hello.Entropy = append(hello.Entropy, binary.NativeEndian.Uint64(random[at:]))
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), callWait)
 	defer cancel()
-	if err := v.conn.Call(ctx, wire.OpHello, hello, &wire.Greeting{}); err != nil {
+	if err := v.conn.Call(ctx, wire.OpHello, hello, nil); err != nil {
 		return v.failed("greet the agent of the utility VM", err)
 	}
 	return nil

@@ -108,8 +108,7 @@ func TestStarts(t *testing.T) {
 		"libcontainer/silo/walk_linux.go":  "PR_SET_TIMERSLACK", // clones by itself
 		"libcontainer/uvm/child_linux.go":  "sysmon.Exact(func",
 		"libcontainer/uvm/shares_linux.go": "", // the monitor's file server
-		"libcontainer/uvm/vm_linux.go":     "", // the monitor's QEMU
-		"libcontainer/uvm/launch_linux.go": "", // QEMU's launcher
+		"libcontainer/uvm/launch_linux.go": "", // the monitor's QEMU
 		"libcontainer/wine/find_linux.go":  "", // ld.so --list, likewise
 		"ps.go":                            "", // a command that lets nothing be late
 	}

@@ -58,7 +58,7 @@ func (r *rig) cgroups() (found []string) {
 // proc is one process of a container on the host.
 type proc struct {
 	pid  int
-	kind string // monitor, files, exec, launch, qemu, or another command line
+	kind string // monitor, files, exec, qemu, or another command line
 }
 
 func (p proc) String() string { return fmt.Sprintf("%d (%s)", p.pid, p.kind) }

@@ -109,8 +109,12 @@ func (g *Group) set(r *specs.LinuxResources, warn Warn) error {
 		return err
 	}
 	if v2, ok := g.find(""); ok {
-		if err := enable(v2.Mount, g.inside(v2), needed(list), g.wishes()); err != nil {
-			return err
+		// Just below the root of a tree of ours, what it wishes for is there (Own).
+		must, path := needed(list), g.inside(v2)
+		if given := g.sparing && strings.LastIndexByte(path, '/') == 0; len(must) > 0 || !given {
+			if err := enable(v2.Mount, path, must, g.wishes()); err != nil {
+				return err
+			}
 		}
 	}
 	// The kernel checks some values against each other (quota, period and burst,

@@ -20,10 +20,14 @@ type Layout struct {
 	sparing     bool
 }
 
-// Spare has groups of v2 get only the controllers that their limits need, and those
-// without which the statistics would lack something: each costs a start, and the
-// others can come later. It is for where nobody else reads the groups' files.
-func (l *Layout) Spare() { l.sparing = true }
+// Own is the Layout of a machine whose cgroups are this process's: it has mounted
+// the tree of v2, which is the only one, sits in its root, and has that hand down
+// memory and pids, without which the statistics would lack something. Of the other
+// controllers a group gets those that its limits need: each costs a start, and they
+// can come later. That is for where nobody else reads the groups' files.
+func Own(mount string) *Layout {
+	return &Layout{hierarchies: []hierarchy{{mount: mount, own: "/"}}, sparing: true}
+}
 
 // Foreign says that the trees belong to somebody who is not root here: this is a
 // user namespace, and the machine is another's.

@@ -52,7 +52,7 @@ func TestSparing(t *testing.T) {
 	if !l.Pure() {
 		t.Skip("needs a machine with cgroup v2 only")
 	}
-	l.Spare()
+	l.sparing = true
 	g := group(t, l, name()+"/below", nil, false)
 	if err := g.Create(); err != nil {
 		t.Fatal(err)
@@ -66,6 +66,20 @@ func TestSparing(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, g, "", map[string]string{"cgroup.controllers": "cpu memory pids", "cpu.weight": "59"})
+	own := Own("/sys/fs/cgroup")
+	given := func() string {
+		b, err := read(own.hierarchies[0].mount + "/cgroup.subtree_control")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	before := given()
+	just := create(t, own, nil, false)
+	if err := just.Apply(nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, just, "", map[string]string{"cgroup.controllers": strings.TrimSpace(before)})
 	all := group(t, l, name()+"/all", nil, true)
 	if all.sparing {
 		t.Error("a container that sees its group gets only some controllers")

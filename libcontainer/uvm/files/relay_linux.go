@@ -3,7 +3,8 @@ package files
 import (
 	"errors"
 	"fmt"
-	"runtime"
+	"strconv"
+	"syscall"
 	"time"
 	"unsafe"
 
@@ -60,7 +61,7 @@ func Prepare(target string) (*Relay, error) {
 	}
 	// The guest kernel checks access by the mode, for every user. Its pages may be
 	// larger than the host's: that a read is not is said here too.
-	options := fmt.Sprintf("fd=%d,rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read=%d", fuse, maxPayload)
+	options := "fd=" + strconv.Itoa(fuse) + ",rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions,max_read=" + strconv.Itoa(maxPayload)
 	if err := unix.Mount("wrun", target, "fuse.wrun", 0, options); err != nil {
 		unix.Close(fuse)
 		return nil, errors.Join(fmt.Errorf("mount the host's files at %s: %w", target, err), unix.Munmap(memory))
@@ -126,24 +127,27 @@ func (r *Relay) wait(which direction) error {
 
 // begin starts a loop.
 func (l *loops) begin(which direction) error {
-	// A signal is nothing that the loop could handle: it starts with all blocked.
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	var all, old unix.Sigset_t
-	for i := range all.Val {
-		all.Val[i] = ^all.Val[i]
-	}
-	if err := unix.PthreadSigmask(unix.SIG_SETMASK, &all, &old); err != nil {
-		return err
-	}
-	stack := &l.stacks[which]
-	pid, errno := cloneLoop(unix.CLONE_VM, uintptr(unsafe.Pointer(stack))+unsafe.Sizeof(*stack), uintptr(unsafe.Pointer(l)), uintptr(which))
-	err := unix.PthreadSigmask(unix.SIG_SETMASK, &old, nil)
+	pid, errno := l.clone(which)
 	if errno != 0 {
 		return unix.Errno(errno)
 	}
 	l.pids[which] = pid
-	return err
+	return nil
+}
+
+// clone starts a loop with all signals blocked: there is none that it could handle.
+// Without a place where Go's scheduler could step in, it stays on one thread; to
+// lock that has the runtime start another one.
+//
+//go:nosplit
+func (l *loops) clone(which direction) (pid, errno uintptr) {
+	all, old := ^uint64(0), uint64(0)
+	const setSize = unsafe.Sizeof(all)
+	stack := &l.stacks[which]
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&all)), uintptr(unsafe.Pointer(&old)), setSize, 0, 0)
+	pid, errno = cloneLoop(unix.CLONE_VM, uintptr(unsafe.Pointer(stack))+unsafe.Sizeof(*stack), uintptr(unsafe.Pointer(l)), uintptr(which))
+	syscall.RawSyscall6(unix.SYS_RT_SIGPROCMASK, unix.SIG_SETMASK, uintptr(unsafe.Pointer(&old)), 0, setSize, 0, 0)
+	return pid, errno
 }
 
 // awaitPeer waits for the port's other end. Without one a virtio port hangs up,

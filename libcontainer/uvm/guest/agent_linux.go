@@ -200,12 +200,8 @@ func (a *agent) hello(h wire.Hello) (any, error) {
 			return nil, err
 		}
 	}
-	var name unix.Utsname
-	if err := unix.Uname(&name); err != nil {
-		return nil, err
-	}
 	close(a.known)
-	return wire.Greeting{Version: wire.Version, Kernel: unix.ByteSliceToString(name.Release[:])}, nil
+	return nil, nil
 }
 
 func setClock(ns int64) error {
@@ -217,7 +213,7 @@ func setClock(ns int64) error {
 }
 
 // stir gives the kernel's random numbers another beginning.
-func stir(entropy []byte) error {
+func stir(entropy []uint64) error {
 	fd, err := unix.Open("/dev/urandom", unix.O_WRONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open /dev/urandom: %w", err)
@@ -226,9 +222,12 @@ func stir(entropy []byte) error {
 	// random(4). The host's randomness counts as such: a kernel that trusts no
 	// processor's would have none yet, and not reseed.
 	const rndAddEntropy, rndReseedCRNG = 0x40085203, 0x5207
-	pool := binary.NativeEndian.AppendUint32(nil, uint32(len(entropy)*8))
-	pool = binary.NativeEndian.AppendUint32(pool, uint32(len(entropy)))
-	pool = append(pool, entropy...)
+	bytes := uint32(len(entropy) * 8)
+	pool := binary.NativeEndian.AppendUint32(nil, bytes*8)
+	pool = binary.NativeEndian.AppendUint32(pool, bytes)
+	for _, word := range entropy {
+		pool = binary.NativeEndian.AppendUint64(pool, word)
+	}
 	if _, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), rndAddEntropy, uintptr(unsafe.Pointer(&pool[0]))); errno != 0 {
 		return fmt.Errorf("add to the random numbers: %w", errno)
 	}
@@ -267,9 +266,9 @@ func (a *agent) create(c wire.Create) (any, error) {
 	if err := a.joinSandbox(c); err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(stateDir, c.ID)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, err
+	dir := stateDir + "/" + c.ID
+	if err := unix.Mkdir(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make %s: %w", dir, err)
 	}
 	t := &task{id: c.ID, container: &container{}}
 	made := wire.Created{}

@@ -3,8 +3,6 @@ package guest
 import (
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"wrun/libcontainer/silo"
 	"wrun/libcontainer/sysmon"
 )
 
@@ -36,7 +35,7 @@ func boot(template bool) (later func(), err error) {
 			return nil, fmt.Errorf("mount %s at %s: %w", m.kind, m.at, err)
 		}
 		if m.at == "/proc" {
-			sysmon.Slacken()
+			sysmon.SlackenHere()
 		}
 	}
 	if later, err = loadModules("/lib/modules", template); err != nil {
@@ -45,19 +44,17 @@ func boot(template bool) (later func(), err error) {
 	if err := switchRoot(); err != nil {
 		return nil, err
 	}
-	if err := mountCgroups("/sys/fs/cgroup"); err != nil {
+	if err := mountCgroups(silo.GuestCgroups); err != nil {
 		return nil, fmt.Errorf("mount the cgroups: %w", err)
 	}
-	// What a container inherits where its bundle sets no limit: engines' usual.
-	open := unix.Rlimit{Cur: 1 << 20, Max: 1 << 20}
+	open := unix.Rlimit{Cur: silo.GuestOpenFiles, Max: silo.GuestOpenFiles}
 	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &open); err != nil {
 		return nil, fmt.Errorf("raise the limit of open files: %w", err)
 	}
 	return later, nil
 }
 
-// mountCgroups hands down what every container gets, while there is none: a kernel
-// that has the one and not the other is asked again when a container wants it.
+// mountCgroups hands down what every container gets, while there is none.
 func mountCgroups(at string) error {
 	if err := unix.Mount("cgroup2", at, "cgroup2", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return err
@@ -66,27 +63,30 @@ func mountCgroups(at string) error {
 	if err != nil {
 		return err
 	}
-	_, _ = unix.Write(fd, []byte("+memory +pids"))
+	if _, err := unix.Write(fd, []byte("+memory +pids")); err != nil {
+		// A kernel that lacks one refuses both. One that lacks all has no statistics.
+		_, _ = unix.Write(fd, []byte("+memory"))
+		_, _ = unix.Write(fd, []byte("+pids"))
+	}
 	return unix.Close(fd)
 }
 
 func switchRoot() error {
-	for _, d := range []string{"proc", "sys", "dev"} {
-		at := filepath.Join(newRoot, d)
-		if err := os.Mkdir(at, 0o755); err != nil {
-			return err
+	for _, d := range []string{"/proc", "/sys", "/dev"} {
+		if err := unix.Mkdir(newRoot+d, 0o755); err != nil {
+			return fmt.Errorf("make %s%s: %w", newRoot, d, err)
 		}
-		if err := unix.Mount("/"+d, at, "", unix.MS_MOVE, ""); err != nil {
+		if err := unix.Mount(d, newRoot+d, "", unix.MS_MOVE, ""); err != nil {
 			return fmt.Errorf("move %s: %w", d, err)
 		}
 	}
-	for _, d := range []string{"run", FilesDir[1:]} {
-		if err := os.Mkdir(filepath.Join(newRoot, d), 0o755); err != nil {
-			return err
+	for _, d := range []string{"/run", FilesDir, stateDir} {
+		if err := unix.Mkdir(newRoot+d, 0o755); err != nil {
+			return fmt.Errorf("make %s%s: %w", newRoot, d, err)
 		}
 	}
-	if err := os.Chdir(newRoot); err != nil {
-		return err
+	if err := unix.Chdir(newRoot); err != nil {
+		return fmt.Errorf("switch the root: %w", err)
 	}
 	if err := unix.Mount(".", "/", "", unix.MS_MOVE, ""); err != nil {
 		return fmt.Errorf("switch the root: %w", err)
@@ -94,7 +94,10 @@ func switchRoot() error {
 	if err := unix.Chroot("."); err != nil {
 		return fmt.Errorf("switch the root: %w", err)
 	}
-	return os.Chdir("/")
+	if err := unix.Chdir("/"); err != nil {
+		return fmt.Errorf("switch the root: %w", err)
+	}
+	return nil
 }
 
 // urgent are the modules without which the agent cannot speak to its host.
@@ -111,7 +114,7 @@ func loadModules(dir string, all bool) (later func(), err error) {
 	var waiting []module
 	for _, name := range list {
 		// They are out of reach when the root is switched.
-		fd, err := unix.Open(filepath.Join(dir, name), unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		fd, err := unix.Open(dir+"/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {
 			return nil, fmt.Errorf("open module %s: %w", name, err)
 		}
@@ -178,7 +181,9 @@ func (m module) load() error {
 }
 
 func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	// Any socket does; of this family the container's start has one, too, and code
+	// that ran already costs nothing more.
+	fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("bring up the loopback interface: %w", err)
 	}

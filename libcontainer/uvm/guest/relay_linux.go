@@ -54,10 +54,11 @@ func (t *task) connect(conn *wire.Conn, s wire.Streams) (libcontainer.Stdio, err
 }
 
 func (r *relay) input(s *wire.Stream) (*os.File, error) {
-	theirs, ours, err := pipe()
+	out, in, err := pipe()
 	if err != nil {
 		return nil, err
 	}
+	theirs, ours := os.NewFile(uintptr(out), "pipe"), os.NewFile(uintptr(in), "pipe")
 	r.given = append(r.given, theirs)
 	go func() {
 		if _, err := io.Copy(ours, s); err != nil {
@@ -70,15 +71,16 @@ func (r *relay) input(s *wire.Stream) (*os.File, error) {
 }
 
 func (r *relay) output(s *wire.Stream) (*os.File, error) {
-	ours, theirs, err := pipe()
+	ours, w, err := pipe()
 	if err != nil {
 		return nil, err
 	}
+	theirs := os.NewFile(uintptr(w), "pipe")
 	r.given = append(r.given, theirs)
 	r.outs = append(r.outs, s)
 	go func() {
-		_, _ = copyOut(s, ours)
-		ours.Close() // a reader that has gone: the process gets SIGPIPE
+		copyOut(s, ours)
+		unix.Close(ours) // a reader that has gone: the process gets SIGPIPE
 		_ = s.CloseWrite()
 		s.Close()
 	}()
@@ -87,17 +89,29 @@ func (r *relay) output(s *wire.Stream) (*os.File, error) {
 
 // pipe makes one whose ends block, and so a thread of the agent's. The runtime
 // polls for those of os.Pipe: to begin with that takes a translated guest 5 ms.
-func pipe() (r, w *os.File, err error) {
+func pipe() (r, w int, err error) {
 	var ends [2]int
 	if err := unix.Pipe2(ends[:], unix.O_CLOEXEC); err != nil {
-		return nil, nil, fmt.Errorf("make a pipe: %w", err)
+		return -1, -1, fmt.Errorf("make a pipe: %w", err)
 	}
-	return os.NewFile(uintptr(ends[0]), "pipe"), os.NewFile(uintptr(ends[1]), "pipe"), nil
+	return ends[0], ends[1], nil
 }
 
-// copyOut is io.Copy with a buffer of the size of a frame.
-func copyOut(to io.Writer, from io.Reader) (int64, error) {
-	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, 32<<10))
+// copyOut copies what comes from a pipe until it ends, or nobody wants more.
+func copyOut(to *wire.Stream, from int) {
+	buf := make([]byte, 32<<10) // a frame's
+	for {
+		n, err := unix.Read(from, buf)
+		if err == unix.EINTR {
+			continue
+		}
+		if err != nil || n <= 0 {
+			return
+		}
+		if _, err := to.Write(buf[:n]); err != nil {
+			return
+		}
+	}
 }
 
 // terminal has the pty's master come from the container, in which it is made.

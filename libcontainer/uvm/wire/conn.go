@@ -55,7 +55,7 @@ func New(pipe io.ReadWriter, serve Serve) *Conn {
 // Run reads until the pipe ends, which is no error, or the peer breaks the
 // rules. All calls and streams have failed when it returns.
 func (c *Conn) Run() error {
-	r := bufio.NewReaderSize(c.pipe, 64<<10)
+	r := bufio.NewReaderSize(reader{c}, 64<<10)
 	var buf []byte
 	for {
 		h, payload, err := readFrame(r, buf)
@@ -74,6 +74,12 @@ func (c *Conn) Run() error {
 		return err
 	}
 }
+
+// reader is the pipe for reading. To make an io.Reader of an io.ReadWriter, the
+// runtime builds a table.
+type reader struct{ *Conn }
+
+func (r reader) Read(b []byte) (int, error) { return r.pipe.Read(b) }
 
 // Trust lifts the bound on the peer's calls: the host waits for as many processes
 // as there are. It comes before Run.

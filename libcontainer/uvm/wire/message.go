@@ -10,7 +10,7 @@ import (
 
 // Version changes with what is said. Both ends come from one binary, unless
 // somebody boots an image that another wrun made.
-const Version = 4
+const Version = 5
 
 // Ready is what the agent writes, in plain, when it listens: on a console of a
 // VM that becomes a template nobody is there yet to speak frames with.
@@ -19,7 +19,7 @@ const Ready = "wrun agent ready\n"
 // What the host asks of the agent. Ids are the host's: of containers, their own;
 // of further processes, any that is unique in the VM.
 const (
-	OpHello     = "hello"     // Hello → Greeting
+	OpHello     = "hello"     // Hello
 	OpNetwork   = "network"   // Network
 	OpClock     = "clock"     // Clock
 	OpCreate    = "create"    // Create → Created
@@ -47,21 +47,15 @@ const OpDial = "dial" // Dial: its stream carries the connection from then on
 // Hello is the first call: a VM that was restored has the time and the
 // randomness of its template until then.
 type Hello struct {
-	Version int    `json:"version"`
-	Time    int64  `json:"time"`    // ns since 1970
-	Entropy []byte `json:"entropy"` // fresh
-	Files   bool   `json:"files"`   // the host serves files on the port of that name
+	Version int      `json:"version"`
+	Time    int64    `json:"time"`    // ns since 1970
+	Entropy []uint64 `json:"entropy"` // fresh; numbers, which the agent can read anyhow
+	Files   bool     `json:"files"`   // the host serves files on the port of that name
 }
 
 // Clock sets the VM's.
 type Clock struct {
 	Time int64 `json:"time"` // ns since 1970
-}
-
-// Greeting tells what the agent runs on.
-type Greeting struct {
-	Version int    `json:"version"`
-	Kernel  string `json:"kernel"` // uname -r
 }
 
 // Network is what the VM's network cards are, in their order.

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"encoding/base64"
 	"encoding/json"
 	"strconv"
 	"unicode/utf8"
@@ -74,13 +73,11 @@ func (h *Hello) member(d *jsonscan.Decoder, name string) bool {
 	case "time":
 		return jsonscan.Signed(d, &h.Time, 64)
 	case "entropy":
-		var text string
-		if !d.String(&text) {
-			return false
-		}
-		var err error
-		h.Entropy, err = base64.StdEncoding.DecodeString(text)
-		return err == nil
+		h.Entropy = []uint64{}
+		return d.List(func(d *jsonscan.Decoder) bool {
+			h.Entropy = append(h.Entropy, 0)
+			return jsonscan.Unsigned(d, &h.Entropy[len(h.Entropy)-1], 64)
+		})
 	case "files":
 		return d.Boolean(&h.Files)
 	}
@@ -155,11 +152,6 @@ func encode(v any) ([]byte, error) {
 		if v.Err == nil {
 			return v.append(make([]byte, 0, len(v.Out)+16)), nil
 		}
-	case Greeting:
-		if plain(v.Kernel) {
-			b := strconv.AppendInt([]byte(`{"version":`), int64(v.Version), 10)
-			return append(append(append(b, `,"kernel":"`...), v.Kernel...), `"}`...), nil
-		}
 	case Created:
 		if len(v.Warnings) == 0 {
 			return append(strconv.AppendInt([]byte(`{"pid":`), int64(v.Pid), 10), '}'), nil
@@ -184,14 +176,4 @@ func (a answer) append(b []byte) []byte {
 		return append(b, "{}"...)
 	}
 	return append(append(append(b, `{"out":`...), a.Out...), '}')
-}
-
-// plain says that s is the same in JSON.
-func plain(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			return false
-		}
-	}
-	return true
 }
