@@ -13,14 +13,24 @@ type instruction struct {
 
 // Operation codes used: class | width or source | operation.
 const (
-	opLoadWord  = 0x61 // dst = *(u32 *)(src + off)
-	opMoveImm   = 0xb7
-	opMoveReg   = 0xbf
-	opAndImm    = 0x57
-	opShiftImm  = 0x77 // to the right
-	opJumpNot   = 0x55 // if dst != imm
-	opJumpEqual = 0x15 // if dst == imm
-	opExit      = 0x95
+	opLoadWord   = 0x61 // dst = *(u32 *)(src + off)
+	opMoveImm    = 0xb7
+	opMoveReg    = 0xbf
+	opAddImm     = 0x07
+	opOrImm      = 0x47
+	opOrReg      = 0x4f
+	opAndImm     = 0x57
+	opAndReg     = 0x5f
+	opXorImm     = 0xa7
+	opShiftImm   = 0x77 // to the right
+	opTimesImm   = 0x27
+	opExit       = 0x95
+	signBit      = 63
+	accessShift  = 16
+	kindMask     = 1<<accessShift - 1
+	offsetAccess = 0 // struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | kind */, major, minor; }
+	offsetMajor  = 4
+	offsetMinor  = 8
 )
 
 // Registers: r0 is the answer, r1 the context.
@@ -28,9 +38,12 @@ const (
 	regAnswer = iota
 	regContext
 	regKind
-	regAccess
+	regAsked
 	regMajor
 	regMinor
+	regAllowed
+	regMatch
+	regOther
 )
 
 // Kinds of device in the context (BPF_DEVCG_DEV_*).
@@ -39,27 +52,35 @@ const (
 	kindChar  = 2
 )
 
-// deviceProgram compiles rules. For each of the accesses asked for, the last
-// rule that matches decides, so the program goes backwards: an allowing
-// rule strikes off what it allows, a denying one ends with "no" if it denies
-// something still open, and when nothing is left open the answer is "yes".
+// deviceProgram compiles rules: one after the other allows accesses or takes them
+// back, and the answer is "yes" when all those asked for are allowed. It does not
+// jump. So the kernel's verifier goes through it once, in a straight line, and not
+// along the ways that as many jumps would open, each with a state of its own.
 func deviceProgram(rules []rule) []instruction {
-	p := make([]instruction, 0, 8+7*len(rules))
+	p := make([]instruction, 0, 12+9*len(rules))
 	p = append(p,
-		// struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | kind */, major, minor; }
-		op(opLoadWord, regKind, regContext, 0, 0),
-		op(opMoveReg, regAccess, regKind, 0, 0),
-		op(opAndImm, regKind, 0, 0, 0xffff),
-		op(opShiftImm, regAccess, 0, 0, 16),
-		op(opLoadWord, regMajor, regContext, 4, 0),
-		op(opLoadWord, regMinor, regContext, 8, 0),
+		op(opLoadWord, regKind, regContext, offsetAccess, 0),
+		op(opMoveReg, regAsked, regKind, 0, 0),
+		op(opAndImm, regKind, 0, 0, kindMask),
+		op(opShiftImm, regAsked, 0, 0, accessShift),
+		op(opLoadWord, regMajor, regContext, offsetMajor, 0),
+		op(opLoadWord, regMinor, regContext, offsetMinor, 0),
+		op(opMoveImm, regAllowed, 0, 0, 0),
 	)
-	for i := len(rules) - 1; i >= 0; i-- {
+	for i := range rules {
 		r := &rules[i]
-		var misses []int // jumps to the next rule, to be told how far
+		differ := 0
+		// What differs from the rule, if anything, is a positive number …
 		unless := func(reg byte, is int64) {
-			misses = append(misses, len(p))
-			p = append(p, op(opJumpNot, reg, 0, 0, int32(is)))
+			into := byte(regMatch)
+			if differ > 0 {
+				into = regOther
+			}
+			p = append(p, op(opMoveReg, into, reg, 0, 0), op(opXorImm, into, 0, 0, int32(is)))
+			if differ > 0 {
+				p = append(p, op(opOrReg, regMatch, regOther, 0, 0))
+			}
+			differ++
 		}
 		switch r.kind {
 		case 'c':
@@ -74,21 +95,24 @@ func deviceProgram(rules []rule) []instruction {
 			unless(regMinor, r.minor)
 		}
 		switch {
-		case r.allow:
-			p = append(p, op(opAndImm, regAccess, 0, 0, int32(accessAll&^r.access)))
-			unless(regAccess, 0)
-			p = append(p, op(opMoveImm, regAnswer, 0, 0, 1))
+		case differ == 0 && r.allow:
+			p = append(p, op(opOrImm, regAllowed, 0, 0, int32(r.access)))
+		case differ == 0:
+			p = append(p, op(opAndImm, regAllowed, 0, 0, int32(accessAll&^r.access)))
 		default:
-			p = append(p, op(opMoveReg, regAnswer, regAccess, 0, 0), op(opAndImm, regAnswer, 0, 0, int32(r.access)))
-			misses = append(misses, len(p))
-			p = append(p, op(opJumpEqual, regAnswer, 0, 0, 0), op(opMoveImm, regAnswer, 0, 0, 0))
-		}
-		p = append(p, op(opExit, 0, 0, 0, 0))
-		for _, at := range misses {
-			p[at].off = int16(len(p) - at - 1)
+			// … and one less is negative for nothing only. (Of a sign that is spread
+			// over the register, to be a mask, Linux 6.18 makes two ways after all.)
+			p = append(p, op(opAddImm, regMatch, 0, 0, -1), op(opShiftImm, regMatch, 0, 0, signBit), op(opTimesImm, regMatch, 0, 0, int32(r.access)))
+			if r.allow {
+				p = append(p, op(opOrReg, regAllowed, regMatch, 0, 0))
+			} else {
+				p = append(p, op(opXorImm, regMatch, 0, 0, -1), op(opAndReg, regAllowed, regMatch, 0, 0))
+			}
 		}
 	}
-	return append(p, op(opMoveImm, regAnswer, 0, 0, 0), op(opExit, 0, 0, 0, 0))
+	return append(p,
+		op(opMoveReg, regAnswer, regAllowed, 0, 0), op(opXorImm, regAnswer, 0, 0, -1), op(opAndReg, regAnswer, regAsked, 0, 0),
+		op(opAddImm, regAnswer, 0, 0, -1), op(opShiftImm, regAnswer, 0, 0, signBit), op(opExit, 0, 0, 0, 0))
 }
 
 func op(code, dst, src byte, off int16, imm int32) instruction {
