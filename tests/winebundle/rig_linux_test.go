@@ -76,7 +76,11 @@ func prepare() error {
 	if err == nil {
 		program, err = container.Build(work, container.Tags)
 	}
+	first := leftovers.Tag()
 	for _, argv := range [][]string{
+		// With the first namespace that it names, ip mounts /run/netns on itself, for good:
+		// here for this test's mount namespace, and before any test looks.
+		{"ip", "netns", "add", first}, {"ip", "netns", "delete", first},
 		{"go", "run", "./libcontainer/wine/make", "-o", filepath.Join(work, "wine")},
 		{"x86_64-w64-mingw32-gcc", "-municode", "-Wall", "-Wextra", "-Werror", "-O2", "-s", "-o", filepath.Join(layer, "probe.exe"),
 			"tests/winebundle/probe/probe.c", "-lws2_32", "-ladvapi32"},
