@@ -24,7 +24,7 @@ import (
 
 func main() {
 	only := flag.String("stage", "", "run only the stages whose `name` contains this")
-	limit := flag.Duration("limit", 20*time.Minute, "time for everything; what does not end in it has failed")
+	limit := flag.Duration("limit", 25*time.Minute, "time for everything; what does not end in it has failed")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	ctx, cancel := context.WithTimeout(ctx, *limit)
