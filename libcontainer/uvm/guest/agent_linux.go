@@ -283,7 +283,7 @@ func (a *agent) create(c wire.Create) (any, error) {
 	stdio, err := t.connect(a.conn, c.Streams)
 	if err != nil {
 		t.container.sockets.Close()
-		return nil, err
+		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	a.births.RLock()
 	defer a.births.RUnlock()
