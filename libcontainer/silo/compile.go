@@ -32,7 +32,7 @@ type Input struct {
 	Waits         bool    // the child is cloned before the plan is known
 	Direct        bool    // no start gate: the program runs as soon as the parent says so
 	Visits        bool    // an exec or hook: no gate either
-	Bare          bool    // in a guest: wrun's own program needs no hiding from the container
+	Guest         bool    // in a utility VM, by its agent, which can all and needs no hiding from the container
 	Alone         bool    // a visitor that needs nothing of its parent before its program runs
 	DenySetgroups bool    // the user namespace has setgroups(2) denied
 
@@ -106,7 +106,7 @@ func (in *Input) gated() bool { return !in.Direct && !in.Visits }
 
 // bare tells whether the child executes the program itself, and not the exec stub,
 // which is also what loads a filter last of all and answers through the gate.
-func (in *Input) bare() bool { return in.Bare && in.Filter == nil && !in.gated() }
+func (in *Input) bare() bool { return in.Guest && in.Filter == nil && !in.gated() }
 
 // lends tells whether the parent runs errands: for the ordinary container, in
 // which nothing else looks at what they are about before its program does.

@@ -35,7 +35,7 @@ func (p *process) Signal(sig int) error {
 
 // Exec starts a process in the container's namespaces and cgroup.
 func (s *system) Exec(ctx context.Context, e *libcontainer.Exec, io libcontainer.Stdio) (libcontainer.Process, error) {
-	in := &Input{Spec: e.Container, Visits: true, Bare: s.guest}
+	in := &Input{Spec: e.Container, Visits: true, Guest: s.guest}
 	filter, _, err := seccomp.Compile(in.linux().Seccomp, runtime.GOARCH) // create has warned
 	if err != nil {
 		return nil, err

@@ -19,7 +19,7 @@ import (
 func gather(c *libcontainer.Config, in *Input) error {
 	f := &in.Facts
 	var err error
-	if in.Bare {
+	if in.Guest {
 		f.Grantable, f.OpenFiles = allCapabilities, Limit{GuestOpenFiles, GuestOpenFiles}
 	} else if f.Grantable, err = grantable(in); err != nil {
 		return err

@@ -33,7 +33,7 @@ func New(s cgroup.Systemd) *Host { return &Host{systemd: s} }
 // Guest returns the host that is a utility VM, where all containers are made by one
 // process that lives as long as they do. A start costs less there: nobody else looks
 // at the cgroups (see [cgroup.Own]), and the maker's program, being executed,
-// cannot be written to, so nothing has to hide it (see Input.Bare).
+// cannot be written to, so nothing has to hide it (see Input.Guest).
 func Guest() *Host { return &Host{guest: true} }
 
 // Open finds a container by its handle.
@@ -64,7 +64,7 @@ func (o *Host) Create(ctx context.Context, c *libcontainer.Config, io libcontain
 	defer b.release()
 	b.in = &Input{
 		ID: c.ID, Bundle: c.Bundle, Spec: c.Spec,
-		NoPivot: c.NoPivot, NoNewKeyring: c.NoNewKeyring, Hooks: c.Namespaces != nil, Bare: o.guest,
+		NoPivot: c.NoPivot, NoNewKeyring: c.NoNewKeyring, Hooks: c.Namespaces != nil, Guest: o.guest,
 	}
 	defer func() {
 		if err != nil {

@@ -36,7 +36,7 @@ func (b *builder) enterCgroup(in *Input) {
 // everywhere tells whether the child can run on all processors that there are, and
 // is meant to: a guest's agent can, and so can what it starts outside of cpusets.
 func (in *Input) everywhere() bool {
-	if !in.Bare || in.Visits {
+	if !in.Guest || in.Visits {
 		return false
 	}
 	r := in.linux().Resources

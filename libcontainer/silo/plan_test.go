@@ -234,11 +234,11 @@ func TestPlans(t *testing.T) {
 		}},
 		{"seccomp agent", func(in *Input) { in.Filter = agentFilter(t); in.Spec.Process.NoNewPrivileges = false }},
 		{"seccomp agent with noNewPrivileges", func(in *Input) { in.Filter = agentFilter(t); in.Spec.Process.NoNewPrivileges = true }},
-		{"bare", func(in *Input) { in.Bare, in.Direct = true, true }},
+		{"bare", func(in *Input) { in.Guest, in.Direct = true, true }},
 		{"bare with a filter", func(in *Input) {
-			in.Bare, in.Direct, in.Filter = true, true, &seccomp.Filter{Program: agentFilter(t).Program}
+			in.Guest, in.Direct, in.Filter = true, true, &seccomp.Filter{Program: agentFilter(t).Program}
 		}},
-		{"bare with a gate", func(in *Input) { in.Bare = true }},
+		{"bare with a gate", func(in *Input) { in.Guest = true }},
 		{"masked twice", func(in *Input) {
 			in.Spec.Linux.MaskedPaths = append(in.Spec.Linux.MaskedPaths, in.Spec.Linux.MaskedPaths[0])
 		}},

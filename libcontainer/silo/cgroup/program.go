@@ -13,25 +13,31 @@ type instruction struct {
 
 // Operation codes used: class | width or source | operation.
 const (
-	opLoadWord   = 0x61 // dst = *(u32 *)(src + off)
-	opMoveImm    = 0xb7
-	opMoveReg    = 0xbf
-	opAddImm     = 0x07
-	opOrImm      = 0x47
-	opOrReg      = 0x4f
-	opAndImm     = 0x57
-	opAndReg     = 0x5f
-	opXorImm     = 0xa7
-	opShiftImm   = 0x77 // to the right
-	opTimesImm   = 0x27
-	opExit       = 0x95
-	signBit      = 63
-	accessShift  = 16
-	kindMask     = 1<<accessShift - 1
-	offsetAccess = 0 // struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | kind */, major, minor; }
+	opLoadWord = 0x61 // dst = *(u32 *)(src + off)
+	opMoveImm  = 0xb7
+	opMoveReg  = 0xbf
+	opAddImm   = 0x07
+	opOrImm    = 0x47
+	opOrReg    = 0x4f
+	opAndImm   = 0x57
+	opAndReg   = 0x5f
+	opXorImm   = 0xa7
+	opShiftImm = 0x77 // to the right
+	opTimesImm = 0x27
+	opExit     = 0x95
+)
+
+// struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | kind */, major, minor; }
+const (
+	offsetAccess = 0
 	offsetMajor  = 4
 	offsetMinor  = 8
+	accessShift  = 16
+	kindMask     = 1<<accessShift - 1
 )
+
+// signBit is what a shift leaves of a register: 1 of a negative number, 0 of others.
+const signBit = 63
 
 // Registers: r0 is the answer, r1 the context.
 const (

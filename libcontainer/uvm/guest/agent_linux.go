@@ -222,9 +222,9 @@ func stir(entropy []uint64) error {
 	// random(4). The host's randomness counts as such: a kernel that trusts no
 	// processor's would have none yet, and not reseed.
 	const rndAddEntropy, rndReseedCRNG = 0x40085203, 0x5207
-	bytes := uint32(len(entropy) * 8)
-	pool := binary.NativeEndian.AppendUint32(nil, bytes*8)
-	pool = binary.NativeEndian.AppendUint32(pool, bytes)
+	size := uint32(len(entropy) * 8)
+	pool := binary.NativeEndian.AppendUint32(nil, size*8)
+	pool = binary.NativeEndian.AppendUint32(pool, size)
 	for _, word := range entropy {
 		pool = binary.NativeEndian.AppendUint64(pool, word)
 	}
