@@ -27,7 +27,8 @@ const (
 	opExit     = 0x95
 )
 
-// struct bpf_cgroup_dev_ctx { u32 access_type /* access << 16 | kind */, major, minor; }
+// The context is a struct bpf_cgroup_dev_ctx: u32 access_type (access << 16 | kind),
+// major, minor.
 const (
 	offsetAccess = 0
 	offsetMajor  = 4
