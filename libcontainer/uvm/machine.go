@@ -47,6 +47,9 @@ const (
 	// limit: 80 MiB is the least that boots (measured).
 	overhead = 128 // MiB
 	mostCPUs = 255
+	// agentThreads is how many of the agent's goroutines run or wait in the kernel
+	// during a start: for the host, for the container's output, and the start itself.
+	agentThreads = 3
 	// unlimited is what nobody means as a limit: cgroup v1 says so with 2^63.
 	unlimited = 1 << 50
 )
@@ -278,10 +281,10 @@ func (m *Machine) commandLine(from memory) string {
 	// keeps a processor for long, so signals that take it away only cost. Without
 	// its rate, the runtime notes the stack of one allocation though nobody asks.
 	p = append(p, "GOGC=off", "GOMEMLIMIT=48MiB", "GODEBUG=asyncpreemptoff=1,memprofilerate=0")
-	if m.CPUs < 2 {
-		// The processor that a goroutine leaves when it waits in the kernel is taken
-		// over only when the runtime's monitor comes by. The other one is free at once.
-		p = append(p, "GOMAXPROCS=2")
+	if m.CPUs < agentThreads {
+		// What a goroutine leaves when it waits in the kernel is taken over only when
+		// the runtime's monitor comes by, up to 20 ms later. Another one is free at once.
+		p = append(p, "GOMAXPROCS="+strconv.Itoa(agentThreads))
 	}
 	if from == templateMemory {
 		p = append(p, "--", guest.TemplateOperand)
