@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 
@@ -18,14 +19,17 @@ import (
 func hostFor(i libcontainer.Isolation) (libcontainer.Host, error) {
 	switch {
 	case i.OS == "windows" && i.Kind == libcontainer.UVM:
-		return wine.NewVM(uvm.New(), silo.New(systemd.Client{})), nil
+		return wine.NewVM(uvm.New(prepare), silo.New(systemd.Client{})), nil
 	case i.OS == "windows":
 		return wine.NewSilo(silo.New(systemd.Client{})), nil
 	case i.Kind == libcontainer.UVM:
-		return uvm.New(), nil
+		return uvm.New(prepare), nil
 	}
 	return silo.New(systemd.Client{}), nil
 }
+
+// prepare has the silo, which runs in the utility VM as well, work out a start there.
+func prepare(s uvm.Start) (json.RawMessage, []string, error) { return silo.Prepare(silo.Order(s)) }
 
 // unifiedCgroups tells whether this machine has cgroup v2 alone.
 func unifiedCgroups() bool {

@@ -52,6 +52,9 @@ func ScanSpec(d *jsonscan.Decoder, s *specs.Spec) bool { return decSpec(d, s) }
 // ScanProcess is ScanSpec for a process alone.
 func ScanProcess(d *jsonscan.Decoder, p *specs.Process) bool { return decProcess(d, p) }
 
+// ScanResources is ScanSpec for linux.resources.
+func ScanResources(d *jsonscan.Decoder, r *specs.LinuxResources) bool { return decLinuxResources(d, r) }
+
 const clauseJSON = "glossary.md, JSON"
 
 // checkText: glossary.md, "All configuration JSON MUST be encoded in UTF-8".

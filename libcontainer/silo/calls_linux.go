@@ -47,6 +47,7 @@ var calls = [...]struct {
 	{"prlimit64", unix.SYS_PRLIMIT64},
 	{callProceed, numberProceed},
 	{"read", unix.SYS_READ},
+	{"readahead", unix.SYS_READAHEAD},
 	{"recvmsg", unix.SYS_RECVMSG},
 	{"sched_setaffinity", unix.SYS_SCHED_SETAFFINITY},
 	{"sched_setattr", unix.SYS_SCHED_SETATTR},

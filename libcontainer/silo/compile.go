@@ -54,6 +54,7 @@ type Facts struct {
 	Unseen     map[string]bool    // sources that an earlier mount brings
 	Locked     map[string]uint64  // attributes of sources that a user namespace may not take away
 	Resolved   map[string]string  // mount destinations whose symlinks dangle → where they point
+	Present    map[string]bool    // what belongs into /dev and is in the image; nil where nobody looked
 	Covered    map[string]uint64  // mode of the directory that a tmpfs is mounted on
 	CopyUp     map[string][]Entry // destinations of tmpcopyup and what is there to copy
 	Revealing  []string           // where proc and sysfs are mounted outside the root; for --no-pivot
@@ -212,6 +213,7 @@ func Compile(in *Input) (*Plan, error) {
 	var program Slot
 	if in.Spec.Process != nil {
 		program = b.program(p)
+		b.prefetch(in, program)
 	}
 	b.listen(in, p, cred)
 	b.gate(in)

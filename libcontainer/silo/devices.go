@@ -96,18 +96,29 @@ func (in *Input) fillsLater(list []device) bool {
 // fill makes what belongs into the directory dev.
 func (b *builder) fill(in *Input, dev Slot, list []device) {
 	for i := range list {
-		b.device(in, dev, &list[i])
+		if !in.Facts.Present[list[i].path] {
+			b.device(in, dev, &list[i])
+		}
 	}
 	for _, l := range devSymlinks {
+		if in.Facts.Present["/dev/"+l[0]] {
+			continue
+		}
 		s := b.call("default link /dev/"+l[0], "symlinkat", Str(l[1]), dev, Str(l[0]))
 		s.Rescue = []Rescue{{Errno: eEXIST}}
 	}
 	// config-linux.md: "/dev/ptmx: a bind-mount or symlink of the container's
 	// /dev/pts/ptmx"; whatever an image put there gives way.
+	if in.Facts.Present["/dev/ptmx"] {
+		return
+	}
 	why := "/dev/ptmx is the container's own"
 	b.call(why, "unlinkat", dev, Str("ptmx"), Int(0)).Rescue = []Rescue{{Errno: eNOENT}}
-	b.call(why, "symlinkat", Str("pts/ptmx"), dev, Str("ptmx")).Rescue = []Rescue{{Errno: eEXIST}}
+	b.call(why, "symlinkat", Str(ownPtmx), dev, Str("ptmx")).Rescue = []Rescue{{Errno: eEXIST}}
 }
+
+// ownPtmx is where /dev/ptmx leads.
+const ownPtmx = "pts/ptmx"
 
 // override lets a device of the bundle replace a default one of the same path.
 func override(list []device, d device) []device {

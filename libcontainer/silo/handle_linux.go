@@ -72,54 +72,6 @@ func (h *handle) encode() libcontainer.Handle {
 	return append(b, '}')
 }
 
-// The members that may be left out are those with ",omitempty" above.
-
-func appendText(b []byte, name, s string) []byte {
-	if s == "" {
-		return b
-	}
-	return appendString(appendName(b, name), s)
-}
-
-func appendNumber(b []byte, name string, n uint64) []byte {
-	if n == 0 {
-		return b
-	}
-	return strconv.AppendUint(appendName(b, name), n, 10)
-}
-
-func appendList[S ~string](b []byte, name string, list []S) []byte {
-	if len(list) == 0 {
-		return b
-	}
-	b = append(appendName(b, name), '[')
-	for i, s := range list {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendString(b, string(s))
-	}
-	return append(b, ']')
-}
-
-func appendName(b []byte, name string) []byte {
-	return append(append(append(b, ',', '"'), name...), '"', ':')
-}
-
-// appendString quotes s; encoding/json does it where something needs escaping.
-func appendString(b []byte, s string) []byte {
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
-			quoted, err := json.Marshal(s)
-			if err != nil { // a string
-				panic(err)
-			}
-			return append(b, quoted...)
-		}
-	}
-	return append(append(append(b, '"'), s...), '"')
-}
-
 func decodeHandle(raw libcontainer.Handle) (*handle, error) {
 	h := &handle{}
 	d := jsonscan.Decoder{Text: string(raw)}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"strconv"
 	"strings"
@@ -49,39 +48,46 @@ func (o *Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.Sy
 }
 
 // Create builds the container and parks it at the start gate.
-func (o *Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer.Stdio) (_ libcontainer.System, err error) {
+func (o *Host) Create(ctx context.Context, c *libcontainer.Config, io libcontainer.Stdio) (libcontainer.System, error) {
 	if c.Spec.Root == nil {
 		return nil, errors.New("root.path is missing: a Linux container has a root file system")
 	}
 	if err := mayCreate(c.Spec); err != nil {
 		return nil, err
 	}
-	s := &system{h: &handle{Dir: c.Dir}, systemd: o.systemd, guest: o.guest}
-	if p := c.Spec.Process; p != nil {
-		s.cwd = p.Cwd
-	}
-	b := &birth{config: c, io: io, system: s, files: map[File]int{}, into: -1}
-	defer b.release()
-	b.in = &Input{
+	b := o.birth(c, io, &Input{
 		ID: c.ID, Bundle: c.Bundle, Spec: c.Spec,
 		NoPivot: c.NoPivot, NoNewKeyring: c.NoNewKeyring, Hooks: c.Namespaces != nil, Guest: o.guest,
+	})
+	if p := c.Spec.Process; p != nil {
+		b.system.cwd = p.Cwd
 	}
+	return b.run(ctx, b.expect, b.prepare, b.compile)
+}
+
+func (o *Host) birth(c *libcontainer.Config, io libcontainer.Stdio, in *Input) *birth {
+	return &birth{
+		config: c, io: io, in: in, files: map[File]int{}, into: -1,
+		system: &system{h: &handle{Dir: c.Dir}, systemd: o.systemd, guest: o.guest},
+	}
+}
+
+// run takes those steps and all that follow them, or none.
+func (b *birth) run(ctx context.Context, first ...func(context.Context) error) (_ libcontainer.System, err error) {
+	s := b.system
+	defer b.release()
 	defer func() {
 		if err != nil {
 			err = b.abort(context.WithoutCancel(ctx), err)
 		}
 	}()
 	defer b.letGo()
-	errands := func() error { return s.child.errands(ctx, s.h.Program, s.cwd) }
-	for _, step := range []func() error{func() error { return b.expect(ctx) }, b.prepare, b.compile, func() error { return b.control(ctx) }, b.launch, errands} {
-		if err := step(); err != nil {
+	for _, step := range append(first, b.control, b.launch, b.errands, b.accompany) {
+		if err := step(ctx); err != nil {
 			return nil, err
 		}
 	}
-	if err := b.accompany(ctx); err != nil {
-		return nil, err
-	}
-	return s, pidfd.Send(io.PidfdSocket, s.child.pidfd)
+	return s, pidfd.Send(b.io.PidfdSocket, s.child.pidfd)
 }
 
 // abort takes back what a failed Create has done.
@@ -157,7 +163,9 @@ func (b *birth) expect(ctx context.Context) error {
 	}
 	if group != nil {
 		b.system.h.Group = group
-		b.in.Facts.Cgroups = group.Mounts()
+		if all {
+			b.in.Facts.Cgroups = group.Mounts()
+		}
 		b.in.Facts.Tasks, b.in.Facts.Born = group.Joins()
 	}
 	if err := b.adjust(); err != nil {
@@ -189,7 +197,7 @@ func (b *birth) expect(ctx context.Context) error {
 }
 
 // prepare reads all that is needed and changes nothing.
-func (b *birth) prepare() error {
+func (b *birth) prepare(ctx context.Context) error {
 	c := b.config
 	if err := gather(c, b.in); err != nil {
 		return err
@@ -225,11 +233,11 @@ func (b *birth) prepare() error {
 	if err := b.mappings(); err != nil {
 		return err
 	}
-	return b.streams()
+	return b.streams(ctx)
 }
 
 // streams checks and collects what the child inherits.
-func (b *birth) streams() error {
+func (b *birth) streams(context.Context) error {
 	in, err := inherit(b.io, &b.opened, b.files)
 	if err != nil {
 		return err
@@ -283,7 +291,7 @@ func (b *birth) control(ctx context.Context) error {
 
 // compile makes the plan. A child that waits for it begins to walk it; what
 // control makes, it needs last.
-func (b *birth) compile() error {
+func (b *birth) compile(ctx context.Context) error {
 	var err error
 	if b.plan, err = Compile(b.in); err != nil {
 		return err
@@ -291,6 +299,11 @@ func (b *birth) compile() error {
 	for _, w := range b.plan.Warnings {
 		b.config.Warn("%s", w)
 	}
+	return b.adopt(ctx)
+}
+
+// adopt makes the plan the container's.
+func (b *birth) adopt(context.Context) error {
 	h := b.system.h
 	if p := b.in.Spec.Process; p != nil {
 		h.Program = p.Args[0]
@@ -306,8 +319,12 @@ func (b *birth) compile() error {
 	return b.system.child.proceed(b.plan, b.files)
 }
 
+func (b *birth) errands(ctx context.Context) error {
+	return b.system.child.errands(ctx, b.system.h.Program, b.system.cwd)
+}
+
 // launch lets the child go to the end.
-func (b *birth) launch() error {
+func (b *birth) launch(context.Context) error {
 	c := b.system.child
 	switch {
 	case c == nil:
@@ -428,37 +445,6 @@ func (b *birth) record() error {
 		return nil
 	}
 	return b.config.Record(b.system.h.encode())
-}
-
-// writeOffsets sets the clocks of the time namespace that the child has made
-// and nobody is in yet (time_namespaces(7)).
-func writeOffsets(pid int, offsets map[string]specs.LinuxTimeOffset) error {
-	var text []byte
-	for _, clock := range [...]string{"monotonic", "boottime"} {
-		if o, ok := offsets[clock]; ok {
-			text = fmt.Appendf(text, "%s %d %d\n", clock, o.Secs, o.Nanosecs)
-		}
-	}
-	if err := writeProc(pid, "timens_offsets", string(text)); err != nil {
-		var at *os.PathError
-		if errors.As(err, &at) {
-			err = at.Err // the path holds a pid that says nothing to the reader
-		}
-		return fmt.Errorf("linux.timeOffsets: set %q: %w", text, err)
-	}
-	return nil
-}
-
-func writeProc(pid int, name, text string) error {
-	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/"+name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return &os.PathError{Op: "open", Path: "/proc/" + strconv.Itoa(pid) + "/" + name, Err: err}
-	}
-	defer unix.Close(fd)
-	if _, err := unix.Write(fd, []byte(text)); err != nil {
-		return &os.PathError{Op: "write " + strconv.Quote(text) + " to", Path: "/proc/" + strconv.Itoa(pid) + "/" + name, Err: err}
-	}
-	return nil
 }
 
 // stubFilter is the filter the stub loads: with no_new_privs no privilege is

@@ -239,6 +239,10 @@ func TestPlans(t *testing.T) {
 			in.Guest, in.Direct, in.Filter = true, true, &seccomp.Filter{Program: agentFilter(t).Program}
 		}},
 		{"bare with a gate", func(in *Input) { in.Guest = true }},
+		{"bare with devices of the image", func(in *Input) {
+			in.Guest, in.Direct = true, true
+			in.Facts.Present = map[string]bool{"/dev/null": true, "/dev/fd": true, "/dev/ptmx": true}
+		}},
 		{"masked twice", func(in *Input) {
 			in.Spec.Linux.MaskedPaths = append(in.Spec.Linux.MaskedPaths, in.Spec.Linux.MaskedPaths[0])
 		}},
@@ -377,6 +381,7 @@ func checkPlan(t *testing.T, p *Plan) {
 	if n := len(p.Steps); n == 0 || p.Steps[n-1].Call != "execveat" {
 		t.Error("the plan does not end with the program")
 	}
+	checkCarried(t, &Prepared{Plan: p})
 }
 
 type planCheck struct {

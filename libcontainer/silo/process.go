@@ -1,6 +1,7 @@
 package silo
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/bits"
@@ -201,6 +202,28 @@ func (b *builder) program(p *specs.Process) Slot {
 	return found
 }
 
+// In a guest, a file is another machine's.
+const (
+	prefetched = 2 << 20   // of a program, at most
+	window     = 128 << 10 // what a guest's kernel reads ahead at once
+)
+
+// prefetch asks for the beginning of the program before it is needed. By its page
+// faults a guest would ask for it window by window, and wait for each.
+func (b *builder) prefetch(in *Input, program Slot) {
+	if !in.Guest {
+		return
+	}
+	const why = "the program's file comes while it is prepared"
+	file := b.save(why, "openat", Int(atFdcwd), program, Flags(oCloexec), Int(0))
+	opened := b.here() - 1
+	for at := 0; at < prefetched; at += window {
+		b.call(why, "readahead", file, Int(at), Int(window)).Rescue = []Rescue{{}}
+	}
+	// Who may execute it may not be one who may read it.
+	b.step(opened).Rescue = []Rescue{{Skip: b.skipFrom(opened)}}
+}
+
 // notInPath marks the failing step of a search through $PATH.
 const notInPath = "executable file not found in $PATH"
 
@@ -283,6 +306,16 @@ func encode(program []seccomp.Instruction) []byte {
 		b := out[8*i:]
 		b[0], b[1], b[2], b[3] = byte(ins.Code), byte(ins.Code>>8), ins.Jt, ins.Jf
 		put32(b[4:], ins.K)
+	}
+	return out
+}
+
+// decode undoes encode.
+func decode(program []byte) []seccomp.Instruction {
+	out := make([]seccomp.Instruction, len(program)/8)
+	for i := range out {
+		b := program[8*i:]
+		out[i] = seccomp.Instruction{Code: binary.LittleEndian.Uint16(b), Jt: b[2], Jf: b[3], K: binary.LittleEndian.Uint32(b[4:])}
 	}
 	return out
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
 	"strconv"
 
@@ -143,4 +144,35 @@ func mapText(list []specs.LinuxIDMapping) []byte {
 		text = fmt.Appendf(text, "%d %d %d\n", e.ContainerID, e.HostID, e.Size)
 	}
 	return text
+}
+
+// writeOffsets sets the clocks of the time namespace that the child has made
+// and nobody is in yet (time_namespaces(7)).
+func writeOffsets(pid int, offsets map[string]specs.LinuxTimeOffset) error {
+	var text []byte
+	for _, clock := range [...]string{"monotonic", "boottime"} {
+		if o, ok := offsets[clock]; ok {
+			text = fmt.Appendf(text, "%s %d %d\n", clock, o.Secs, o.Nanosecs)
+		}
+	}
+	if err := writeProc(pid, "timens_offsets", string(text)); err != nil {
+		var at *os.PathError
+		if errors.As(err, &at) {
+			err = at.Err // the path holds a pid that says nothing to the reader
+		}
+		return fmt.Errorf("linux.timeOffsets: set %q: %w", text, err)
+	}
+	return nil
+}
+
+func writeProc(pid int, name, text string) error {
+	fd, err := unix.Open("/proc/"+strconv.Itoa(pid)+"/"+name, unix.O_WRONLY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return &os.PathError{Op: "open", Path: "/proc/" + strconv.Itoa(pid) + "/" + name, Err: err}
+	}
+	defer unix.Close(fd)
+	if _, err := unix.Write(fd, []byte(text)); err != nil {
+		return &os.PathError{Op: "write " + strconv.Quote(text) + " to", Path: "/proc/" + strconv.Itoa(pid) + "/" + name, Err: err}
+	}
+	return nil
 }

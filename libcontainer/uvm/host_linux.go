@@ -25,10 +25,10 @@ import (
 const createWait = 5 * bootWait
 
 // Host is Hyper-V isolation on this Linux machine.
-type Host struct{}
+type Host struct{ prepare Prepare }
 
 // New returns the host. It holds no state and asks nothing yet.
-func New() *Host { return &Host{} }
+func New(p Prepare) *Host { return &Host{prepare: p} }
 
 // Open finds a container by its handle.
 func (*Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.System, error) {
@@ -43,8 +43,8 @@ func (*Host) Open(_ context.Context, raw libcontainer.Handle) (libcontainer.Syst
 }
 
 // Create boots the VM and has its agent make the container.
-func (*Host) Create(ctx context.Context, c *libcontainer.Config, stdio libcontainer.Stdio) (_ libcontainer.System, err error) {
-	b := &birth{config: c, stdio: stdio, link: -1, system: &system{h: &handle{ID: c.ID, Dir: c.Dir}}}
+func (o *Host) Create(ctx context.Context, c *libcontainer.Config, stdio libcontainer.Stdio) (_ libcontainer.System, err error) {
+	b := &birth{host: o, config: c, stdio: stdio, link: -1, system: &system{h: &handle{ID: c.ID, Dir: c.Dir}}}
 	if err := b.plan(); err != nil {
 		return nil, err
 	}
@@ -71,6 +71,7 @@ func (*Host) Create(ctx context.Context, c *libcontainer.Config, stdio libcontai
 
 // birth is one Create in progress.
 type birth struct {
+	host   *Host
 	config *libcontainer.Config
 	stdio  libcontainer.Stdio
 	order  order
@@ -114,6 +115,9 @@ func (b *birth) plan() error {
 	}
 	b.order = order{ID: c.ID, Dir: c.Dir, Spec: spec, Shares: t.shares,
 		Terminal: b.stdio.Console != nil, NoNewKeyring: c.NoNewKeyring, Sandbox: sandbox}
+	if err := b.prepare(t.spec); err != nil {
+		return err
+	}
 	if b.system.h.Sandbox = sandbox; sandbox != "" {
 		if err := b.system.ask(opState, wire.Target{ID: filepath.Base(sandbox)}, &state{}); err != nil {
 			return libcontainer.WithHint(fmt.Errorf("join the utility VM of container %s: %w", filepath.Base(sandbox), err), "create and start the sandbox first")
@@ -140,6 +144,36 @@ func completed(s *specs.Spec, root string) (json.RawMessage, error) {
 		s.Process.Env = rootfs.Environment(s.Process, fd)
 	}
 	return json.Marshal(s)
+}
+
+// Start is what a container's start in the VM can be worked out of here.
+type Start struct {
+	ID           string
+	Spec         *specs.Spec // as the guest will have it
+	Root         string      // the root file system on this machine
+	Sources      []string    // of Spec.Mounts, likewise
+	Terminal     bool        // somebody relays one
+	NoNewKeyring bool
+}
+
+// Prepare works out a Start for the agent, with warnings for who asked for it; nil is
+// left to the agent.
+type Prepare func(Start) (start json.RawMessage, warnings []string, err error)
+
+// prepare works out as much of the container's start as can be here: guest is its
+// Spec there.
+func (b *birth) prepare(guest *specs.Spec) error {
+	c := b.config
+	s := Start{ID: c.ID, Spec: guest, Root: c.Spec.Root.Path, Terminal: b.order.Terminal, NoNewKeyring: c.NoNewKeyring}
+	for i := range c.Spec.Mounts {
+		s.Sources = append(s.Sources, c.Spec.Mounts[i].Source)
+	}
+	start, warnings, err := b.host.prepare(s)
+	for _, w := range warnings {
+		c.Warn("%s", w)
+	}
+	b.order.Start = start
+	return err
 }
 
 // machine decides what the container's own VM is like.

@@ -1,6 +1,7 @@
 package uvm_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -12,6 +13,7 @@ import (
 
 	"wrun/libcontainer"
 	"wrun/libcontainer/hosttest"
+	"wrun/libcontainer/silo"
 	"wrun/libcontainer/uvm"
 	"wrun/tests/uvm/boot"
 )
@@ -67,7 +69,7 @@ func TestHost(t *testing.T) {
 	prefix := fmt.Sprintf("wrun-uvmtest-%d-", os.Getpid())
 	var count atomic.Int64
 	hosttest.Run(t, hosttest.Setup{
-		Host:      uvm.New(),
+		Host:      uvm.New(func(s uvm.Start) (json.RawMessage, []string, error) { return silo.Prepare(silo.Order(s)) }),
 		Monitored: true,
 		Deputies:  true,
 		Config: func(t *testing.T, args ...string) *libcontainer.Config {

@@ -238,7 +238,8 @@ func (m *monitor) create() ([]string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), bootWait)
 	defer cancel()
 	in := m.order.create()
-	in.Streams, in.Sockets = m.init.Streams, m.socketsOf(m.ID)
+	in.Streams = m.init.Streams
+	m.withSockets(&in)
 	var made wire.Created
 	err = m.vm.ask(ctx, wire.OpCreate, in, &made)
 	if err != nil {

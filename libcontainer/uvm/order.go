@@ -17,6 +17,7 @@ type order struct {
 	Machine      *Machine        `json:"machine,omitempty"` // nil for a member of a pod
 	Sandbox      string          `json:"sandbox,omitempty"` // state directory of the container whose VM is shared
 	Spec         json.RawMessage `json:"spec"`              // for the guest
+	Start        json.RawMessage `json:"start,omitempty"`   // likewise, as Prepare gave it
 	Shares       []Share         `json:"shares"`
 	Terminal     bool            `json:"terminal"` // a console socket comes with the order
 	NoNewKeyring bool            `json:"noNewKeyring,omitempty"`
@@ -35,8 +36,8 @@ type report struct {
 type proceed struct{}
 
 // create is what the agent is asked for.
-func (o *order) create() wire.Handed {
-	return wire.Handed{Create: wire.Create{ID: o.ID, NoNewKeyring: o.NoNewKeyring}, Spec: o.Spec}
+func (o *order) create() wire.Create {
+	return wire.Create{ID: o.ID, NoNewKeyring: o.NoNewKeyring, Spec: o.Spec, Start: o.Start}
 }
 
 // request is what a later command wants of the monitor: an operation of package

@@ -30,7 +30,7 @@ const (
 
 // join is a member on its way into the VM.
 type join struct {
-	Create wire.Handed `json:"create"`
+	Create wire.Create `json:"create"`
 	Shares []Share     `json:"shares"`
 }
 
@@ -144,7 +144,7 @@ func (m *monitor) admit(l link, in json.RawMessage, fds []int) {
 	var made wire.Created
 	var warnings []string
 	if warnings, err = m.share(id, j.Shares); err == nil {
-		j.Create.Sockets = m.socketsOf(id)
+		m.withSockets(&j.Create)
 		ctx, cancel := context.WithTimeout(context.Background(), longWait)
 		err = m.vm.conn.Call(ctx, wire.OpCreate, j.Create, &made)
 		cancel()

@@ -66,11 +66,14 @@ func (m *monitor) pin(id string, shares []Share) (files []Share, warnings []stri
 	return files, warnings, nil
 }
 
-// socketsOf are a container's, nil for none.
-func (m *monitor) socketsOf(id string) []wire.Socket {
+// withSockets adds a container's to what the agent is asked for. It mounts those of
+// its own in their place, which no start that was worked out here knows.
+func (m *monitor) withSockets(c *wire.Create) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.pinned[id].list
+	if c.Sockets = m.pinned[c.ID].list; len(c.Sockets) > 0 {
+		c.Start = nil
+	}
 }
 
 // dial answers the guest, which may say anything.

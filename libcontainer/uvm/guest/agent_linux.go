@@ -11,6 +11,7 @@ import (
 	"sync"
 	"unsafe"
 
+	"github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer"
@@ -26,7 +27,7 @@ const stateDir = "/run/wrun"
 // agent is all that the VM knows.
 type agent struct {
 	conn  *wire.Conn
-	host  libcontainer.Host
+	host  *silo.Host
 	files *filesRelay
 	// modules loads those that are not needed for talking, and settle begins what
 	// else no program needs for its start.
@@ -52,6 +53,7 @@ type task struct {
 
 type container struct {
 	config  *libcontainer.Config
+	spec    func() (*specs.Spec, error) // as it is here
 	system  libcontainer.System
 	sockets *sockets.Listeners // nil without any
 	ooms    *ooms              // nil until the host asks
@@ -263,34 +265,18 @@ func (a *agent) create(c wire.Create) (any, error) {
 	if _, err := a.find(c.ID); err == nil {
 		return nil, libcontainer.ErrExist
 	}
-	if err := a.joinSandbox(c); err != nil {
-		return nil, err
-	}
 	dir := stateDir + "/" + c.ID
 	if err := unix.Mkdir(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make %s: %w", dir, err)
 	}
-	t := &task{id: c.ID, container: &container{}}
+	t := &task{id: c.ID, container: &container{spec: sync.OnceValues(c.ReadSpec)}}
 	made := wire.Created{}
 	t.container.config = &libcontainer.Config{
-		ID: c.ID, Dir: dir, Bundle: "/", Spec: c.Spec, NoNewKeyring: c.NoNewKeyring, Run: true,
+		ID: c.ID, Dir: dir, Bundle: "/", NoNewKeyring: c.NoNewKeyring, Run: true,
 		Isolation: libcontainer.Isolation{Kind: libcontainer.Silo, OS: "linux", Host: "linux"},
 		Warn:      func(format string, args ...any) { made.Warnings = append(made.Warnings, fmt.Sprintf(format, args...)) },
 	}
-	if err := t.container.listen(a.conn, c); err != nil {
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	stdio, err := t.connect(a.conn, c.Streams)
-	if err != nil {
-		t.container.sockets.Close()
-		return nil, errors.Join(err, os.RemoveAll(dir))
-	}
-	a.births.RLock()
-	defer a.births.RUnlock()
-	t.container.system, err = a.host.Create(context.Background(), t.container.config, stdio)
-	t.streams.begun()
-	if err != nil {
-		t.streams.drop()
+	if err := a.bear(t, c); err != nil {
 		t.container.sockets.Close()
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -299,9 +285,53 @@ func (a *agent) create(c wire.Create) (any, error) {
 	return made, nil
 }
 
+// bear makes the container's first process, of what the host has worked out or of
+// the Spec.
+func (a *agent) bear(t *task, c wire.Create) error {
+	var start *silo.Prepared
+	var err error
+	if c.Start != nil {
+		start, err = silo.ReadPrepared(c.Start)
+	} else {
+		err = a.complete(t.container, c)
+	}
+	if err != nil {
+		return err
+	}
+	stdio, err := t.connect(a.conn, c.Streams)
+	if err != nil {
+		return err
+	}
+	a.births.RLock()
+	defer a.births.RUnlock()
+	if start != nil {
+		t.container.system, err = a.host.CreatePrepared(context.Background(), t.container.config, start, stdio)
+	} else {
+		t.container.system, err = a.host.Create(context.Background(), t.container.config, stdio)
+	}
+	t.streams.begun()
+	if err != nil {
+		t.streams.drop()
+	}
+	return err
+}
+
+// complete puts into a Spec what only the VM knows.
+func (a *agent) complete(of *container, c wire.Create) error {
+	s, err := of.spec()
+	if err != nil {
+		return err
+	}
+	of.config.Spec = s
+	if err := a.joinSandbox(s, c.Sandbox); err != nil {
+		return err
+	}
+	return of.listen(a.conn, s, c)
+}
+
 // listen has the container mount sockets of the agent's where it asks for the
 // host's.
-func (c *container) listen(conn *wire.Conn, w wire.Create) (err error) {
+func (c *container) listen(conn *wire.Conn, s *specs.Spec, w wire.Create) (err error) {
 	if len(w.Sockets) == 0 {
 		return nil
 	}
@@ -309,8 +339,8 @@ func (c *container) listen(conn *wire.Conn, w wire.Create) (err error) {
 		return err
 	}
 	of := filepath.Join(FilesDir, w.ID)
-	for i := range w.Spec.Mounts {
-		m := &w.Spec.Mounts[i]
+	for i := range s.Mounts {
+		m := &s.Mounts[i]
 		if path := c.sockets.Path(filepath.Base(m.Source)); path != "" && filepath.Dir(m.Source) == of {
 			m.Source = path
 		}
@@ -320,13 +350,13 @@ func (c *container) listen(conn *wire.Conn, w wire.Create) (err error) {
 
 // joinSandbox puts the paths of the sandbox's namespaces, as this VM has them, into
 // a member's Spec.
-func (a *agent) joinSandbox(c wire.Create) error {
-	for i := range c.Spec.Linux.Namespaces {
-		n := &c.Spec.Linux.Namespaces[i]
+func (a *agent) joinSandbox(s *specs.Spec, sandbox string) error {
+	for i := range s.Linux.Namespaces {
+		n := &s.Linux.Namespaces[i]
 		if n.Path != wire.OfSandbox {
 			continue
 		}
-		t, err := a.find(c.Sandbox)
+		t, err := a.find(sandbox)
 		if err != nil {
 			return fmt.Errorf("join the %s namespace of the sandbox: %w", n.Type, err)
 		}
@@ -348,6 +378,10 @@ func (a *agent) exec(e wire.Exec) (any, error) {
 	if err != nil {
 		return nil, err
 	}
+	spec, err := of.container.spec()
+	if err != nil {
+		return nil, err
+	}
 	t := &task{id: e.ID, container: of.container}
 	made := wire.Created{}
 	stdio, err := t.connect(a.conn, e.Streams)
@@ -357,7 +391,7 @@ func (a *agent) exec(e wire.Exec) (any, error) {
 	a.births.RLock()
 	defer a.births.RUnlock()
 	t.process, err = of.container.system.Exec(context.Background(), &libcontainer.Exec{
-		Spec: e.Process, Container: of.container.config.Spec, Cgroup: e.Cgroup,
+		Spec: e.Process, Container: spec, Cgroup: e.Cgroup,
 		Warn: func(format string, args ...any) { made.Warnings = append(made.Warnings, fmt.Sprintf(format, args...)) },
 	}, stdio)
 	t.streams.begun()

@@ -88,9 +88,13 @@ func (a *agent) hook(h wire.Hook) (any, error) {
 	if !ok {
 		return nil, libcontainer.ErrUnsupported
 	}
+	spec, err := t.container.spec()
+	if err != nil {
+		return nil, err
+	}
 	a.births.RLock()
 	defer a.births.RUnlock()
-	return nil, r.RunStartHook(context.Background(), h.Hook, t.container.config.Spec, h.State)
+	return nil, r.RunStartHook(context.Background(), h.Hook, spec, h.State)
 }
 
 func (a *agent) resize(r wire.Resize) (any, error) {

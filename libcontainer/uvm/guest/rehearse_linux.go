@@ -2,11 +2,13 @@ package guest
 
 import (
 	"context"
+	"encoding/json"
 	"os"
 	"path/filepath"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
 
+	"wrun/libcontainer/silo"
 	"wrun/libcontainer/uvm/wire"
 )
 
@@ -39,11 +41,20 @@ func (a *agent) rehearse() error {
 				Syscalls: []specs.LinuxSyscall{{Names: []string{"reboot"}, Action: specs.ActErrno}}},
 		},
 	}
+	raw, err := json.Marshal(spec)
+	if err != nil {
+		return err
+	}
+	// As the host does it, whose work it is: the agent has to itself for an exec.
+	start, _, err := silo.Prepare(silo.Order{ID: id, Spec: spec, Root: root})
+	if err != nil {
+		return err
+	}
 	for _, call := range []struct {
 		op string
 		in any
 	}{
-		{wire.OpCreate, wire.Create{ID: id, Spec: spec}},
+		{wire.OpCreate, wire.Create{ID: id, Spec: raw, Start: start}},
 		{wire.OpProcesses, wire.Target{ID: id}},
 		{wire.OpSignal, wire.Signal{ID: id, Number: 9}},
 		{wire.OpWait, wire.Target{ID: id}},

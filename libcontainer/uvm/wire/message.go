@@ -10,7 +10,7 @@ import (
 
 // Version changes with what is said. Both ends come from one binary, unless
 // somebody boots an image that another wrun made.
-const Version = 5
+const Version = 6
 
 // Ready is what the agent writes, in plain, when it listens: on a console of a
 // VM that becomes a template nobody is there yet to speak frames with.
@@ -87,22 +87,18 @@ type Terminal struct {
 // OfSandbox is the path of a namespace that is the one of the sandbox's container.
 const OfSandbox = "sandbox"
 
-// Create makes a container; the Spec is as the guest has to see it.
+// Create makes a container. The Spec is as the guest has to see it. Start is what the
+// host has worked out of that, and then nobody looks into the Spec before it is
+// needed; without one the agent works it out. Who carries them looks into neither.
 type Create struct {
-	ID           string      `json:"id"`
-	Spec         *specs.Spec `json:"spec"`
-	Streams      Streams     `json:"streams"`
-	Sandbox      string      `json:"sandbox,omitempty"` // id of the container whose namespaces are meant by OfSandbox
-	NoNewKeyring bool        `json:"noNewKeyring,omitempty"`
+	ID           string          `json:"id"`
+	Start        json.RawMessage `json:"start,omitempty"`
+	Spec         json.RawMessage `json:"spec"`
+	Streams      Streams         `json:"streams"`
+	Sandbox      string          `json:"sandbox,omitempty"` // id of the container whose namespaces are meant by OfSandbox
+	NoNewKeyring bool            `json:"noNewKeyring,omitempty"`
 	// Sockets are the mounts whose sources on the host are unix sockets.
 	Sockets []Socket `json:"sockets,omitempty"`
-}
-
-// Handed is a Create for those on its way, who do not look into the Spec: reading
-// and writing one takes encoding/json two milliseconds.
-type Handed struct {
-	Create
-	Spec json.RawMessage `json:"spec"`
 }
 
 // Socket is a unix socket of the host that a container mounts.

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"fmt"
 	"strconv"
 	"unicode/utf8"
 
@@ -94,11 +95,15 @@ func (c *Create) member(d *jsonscan.Decoder, name string) bool {
 	case "id":
 		return d.String(&c.ID)
 	case "spec":
-		if c.Spec != nil {
-			return false // encoding/json lays the second over the first
-		}
-		c.Spec = new(specs.Spec)
-		return bundle.ScanSpec(d, c.Spec)
+		var raw string
+		ok := d.Raw(&raw)
+		c.Spec = json.RawMessage(raw)
+		return ok
+	case "start":
+		var raw string
+		ok := d.Raw(&raw)
+		c.Start = json.RawMessage(raw)
+		return ok
 	case "streams":
 		return d.Members(c.Streams.member)
 	case "sandbox":
@@ -107,6 +112,20 @@ func (c *Create) member(d *jsonscan.Decoder, name string) bool {
 		return d.Boolean(&c.NoNewKeyring)
 	}
 	return false
+}
+
+// ReadSpec is the Spec of a Create.
+func (c *Create) ReadSpec() (*specs.Spec, error) {
+	s := new(specs.Spec)
+	d := jsonscan.Decoder{Text: string(c.Spec)}
+	if bundle.ScanSpec(&d, s) && d.Peek() == 0 && d.At == len(d.Text) && !d.Nul && utf8.ValidString(d.Text) {
+		return s, nil
+	}
+	*s = specs.Spec{}
+	if err := json.Unmarshal(c.Spec, s); err != nil {
+		return nil, fmt.Errorf("read the container's Spec: %w", err)
+	}
+	return s, nil
 }
 
 func (e *Exec) member(d *jsonscan.Decoder, name string) bool {

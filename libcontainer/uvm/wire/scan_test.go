@@ -10,7 +10,6 @@ import (
 
 // messages are as those of an ordinary start.
 func messages() []any {
-	limit := int64(1 << 30)
 	process := &specs.Process{
 		Args: []string{"sh", "-c", "echo \"ü\\n\""}, Env: []string{"PATH=/bin"}, Cwd: "/",
 		User: specs.User{UID: 7, AdditionalGids: []uint32{8}}, Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_KILL"}},
@@ -21,14 +20,8 @@ func messages() []any {
 		&Network{},
 		&Create{
 			ID: "c1", Streams: Streams{In: 2, Out: 4, Err: 6}, Sandbox: "s", NoNewKeyring: true,
-			Spec: &specs.Spec{
-				Version: specs.Version, Process: process, Root: &specs.Root{Path: "rootfs", Readonly: true}, Hostname: "h",
-				Mounts: []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid"}}},
-				Linux: &specs.Linux{
-					Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}},
-					Resources:  &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}, Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
-				},
-			},
+			Spec:  json.RawMessage(`{"ociVersion":"1.0.0"}`),
+			Start: json.RawMessage(`{"steps":[["umask",0,0,0,0,0,-1]]}`),
 		},
 		&Exec{ID: "e1", Container: "c1", Process: process, Streams: Streams{Out: 4}},
 		&Target{ID: "c1"},
