@@ -174,8 +174,10 @@ func (b *birth) expect(ctx context.Context) error {
 	if !b.in.canWait() {
 		return converse(b.files)
 	}
-	// Who is there to start it needs no gate.
-	b.in.Direct = b.config.Run && b.slice == "" && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent() && len(b.in.linux().NetDevices) == 0
+	if b.plan == nil {
+		// Who is there to start it needs no gate.
+		b.in.Direct = b.config.Run && b.slice == "" && !b.in.Hooks && b.io.Attached == nil && !b.in.asksAgent() && len(b.in.linux().NetDevices) == 0
+	}
 	b.system.direct = b.in.Direct
 	if b.in.Facts.Born {
 		return converse(b.files)

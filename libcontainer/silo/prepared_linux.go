@@ -63,7 +63,8 @@ func (o Order) prepare() (*Prepared, []string, error) {
 	}
 	in.Facts.Cgroups = group.Mounts()
 	var warnings []string
-	if in.Filter, warnings, err = seccomp.Compile(l.Seccomp, runtime.GOARCH); err != nil {
+	in.Filter, warnings, err = seccomp.Compile(l.Seccomp, runtime.GOARCH)
+	if err != nil || in.Filter != nil && in.Filter.Notify {
 		return nil, nil, err
 	}
 	p, err := Compile(in)

@@ -124,6 +124,9 @@ func TestPrepareLeaves(t *testing.T) {
 		"a seccomp agent": func(o *Order) {
 			o.Spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, ListenerPath: "/x"}
 		},
+		"a question of a filter's": func(o *Order) {
+			o.Spec.Linux.Seccomp = &specs.LinuxSeccomp{DefaultAction: specs.ActAllow, Syscalls: []specs.LinuxSyscall{{Names: []string{"mkdir"}, Action: specs.ActNotify}}}
+		},
 		"a network device":        func(o *Order) { o.Spec.Linux.NetDevices = map[string]specs.LinuxNetDevice{"eth0": {}} },
 		"mapped users of a mount": func(o *Order) { o.bind("/a", "/", "idmap") },
 		"a missing source":        func(o *Order) { o.bind("/a", "/does/not/exist") },

@@ -43,7 +43,7 @@ func TestCarried(t *testing.T) {
 	checkCarried(t, &Prepared{
 		Plan: &Plan{CloneFlags: 1 << 63, Pids: "init", Visible: true, Slots: 3,
 			Steps: []Step{
-				{Call: "x", Why: "because of \"<ü>\"\n\x00", Save: 2, Skip: 3, Want: -1, Rescue: []Rescue{{65535, 1}, {0, 2}},
+				{Call: "x", Why: "because of \"<ü>\"\n", Save: 2, Skip: 3, Want: -1, Rescue: []Rescue{{65535, 1}, {0, 2}},
 					Args: []Arg{Int(-1 << 63), Str("a\\b\x7f"), Flags(1<<64 - 1), Slot(3), File("sync"), Bytes{0, 255}}},
 				{Call: "y", Args: []Arg{How{1 << 63, 2, 3}, Argv{Words: []string{"", "w"}, Program: 2}, Argv{}, Filter{[]byte{1, 2, 3, 4, 5, 6, 7, 8}}, SendFD{1}, RecvFD{}}},
 				{Call: "z", Args: []Arg{MountAttr{1 << 20, "users"}, Str("")}},
