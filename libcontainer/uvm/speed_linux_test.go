@@ -18,9 +18,9 @@ import (
 	"time"
 
 	"github.com/opencontainers/runtime-spec/specs-go"
-	"golang.org/x/sys/unix"
 
 	"wrun/libcontainer/uvm/image"
+	"wrun/tests/freememory"
 	"wrun/tests/uvm/boot"
 )
 
@@ -108,24 +108,11 @@ type speed struct {
 	took     map[string][]time.Duration
 }
 
-// givenBack is how long after its release free memory may leave this machine.
-const givenBack = 2300 * time.Millisecond
-
-// warm has this machine hold as much free memory as a VM needs, for 2 s. One that
-// is a VM itself may give what is free back to its host, here 2 s after something
-// was freed, and whoever is the next to touch it waits for that: 5 ms for each
-// 2 MiB, 0.4 s of a boot. So it is not freed before all is given back that was.
+// warm has this machine hold as much free memory as a VM needs: to get it back from
+// its host took 0.4 s of a boot.
 func (s *speed) warm() {
 	s.Helper()
-	const size = (defaultMemory + 2*overhead) << 20
-	m, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS)
-	s.must(err)
-	s.must(unix.Madvise(m, unix.MADV_HUGEPAGE))
-	for at := 0; at < size; at += unix.Getpagesize() {
-		m[at] = 1
-	}
-	time.Sleep(givenBack)
-	s.must(unix.Munmap(m))
+	s.must(freememory.Claim((defaultMemory + 2*overhead) << 20))
 }
 
 func (s *speed) id(name string) string { return fmt.Sprintf("wrun-speed-%d-%s", os.Getpid(), name) }

@@ -10,17 +10,24 @@ import (
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
+
+	"wrun/tests/freememory"
 )
 
 const (
 	crowd   = 100 // containers at once
 	callers = 8   // that make them
+	// crowdMemory is more than a crowd takes of what was free before.
+	crowdMemory = 1 << 30
 )
 
 // many has callers make and start a crowd of containers, all at once, and looks
 // whether each runs. Their deletion is not measured.
 func (b *bench) many(s subject) ([]string, []sample, error) {
 	ids := b.crowd(s, crowd)
+	if err := freememory.Claim(crowdMemory); err != nil {
+		return nil, nil, err
+	}
 	var sum sample
 	begin := time.Now()
 	err := b.each(ids, func(id string) error {
