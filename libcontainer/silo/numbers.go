@@ -68,13 +68,14 @@ const (
 	resolveBeneath      = 0x8
 	resolveInRoot       = 0x10
 
-	oWronly  = 0x1
-	oRdwr    = 0x2
-	oCreat   = 0x40
-	oExcl    = 0x80
-	oNoctty  = 0x100
-	oCloexec = 0x80000
-	oPath    = 0x200000
+	oWronly   = 0x1
+	oRdwr     = 0x2
+	oCreat    = 0x40
+	oExcl     = 0x80
+	oNoctty   = 0x100
+	oNonblock = 0x800
+	oCloexec  = 0x80000
+	oPath     = 0x200000
 
 	msgCmsgCloexec = 0x40000000
 

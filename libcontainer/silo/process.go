@@ -215,7 +215,8 @@ func (b *builder) prefetch(in *Input, program Slot) {
 		return
 	}
 	const why = "the program's file comes while it is prepared"
-	file := b.save(why, "openat", Int(atFdcwd), program, Flags(oCloexec), Int(0))
+	// Whatever it is, a fifo or a terminal, opening it waits for nobody and takes nothing.
+	file := b.save(why, "openat", Int(atFdcwd), program, Flags(oNonblock|oNoctty|oCloexec), Int(0))
 	opened := b.here() - 1
 	for at := 0; at < prefetched; at += window {
 		b.call(why, "readahead", file, Int(at), Int(window)).Rescue = []Rescue{{}}

@@ -27,7 +27,8 @@ const createWait = 5 * bootWait
 // Host is Hyper-V isolation on this Linux machine.
 type Host struct{ prepare Prepare }
 
-// New returns the host. It holds no state and asks nothing yet.
+// New returns the host, which has p work out what it starts. It holds no state and
+// asks nothing yet.
 func New(p Prepare) *Host { return &Host{prepare: p} }
 
 // Open finds a container by its handle.

@@ -1,4 +1,5 @@
-// Package freememory keeps a measurement apart from the machine's own machine.
+// Package freememory gives a measurement memory that the machine has, and does not
+// have to get first.
 package freememory
 
 import (

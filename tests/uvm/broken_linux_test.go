@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -94,6 +95,17 @@ func TestRefusals(t *testing.T) {
 		}
 		r.equal("afterwards", r.inside("echo on"), "on")
 	})
+}
+
+// TestProgramIsAFifo: what nobody writes to is refused like any file that is no
+// program, though the guest reads programs ahead.
+func TestProgramIsAFifo(t *testing.T) {
+	r := newRig(t, "/fifo")
+	r.must(syscall.Mkfifo(filepath.Join(r.rootfs, "fifo"), 0o755))
+	r.save()
+	if res := r.bounded(15*time.Second, "run", r.id); res.code != 1 || !strings.Contains(res.err, "permission denied") {
+		t.Errorf("%s", res)
+	}
 }
 
 // copyImage is a boot image of the test's own.

@@ -117,8 +117,7 @@ func (c *Create) member(d *jsonscan.Decoder, name string) bool {
 // ReadSpec is the Spec of a Create.
 func (c *Create) ReadSpec() (*specs.Spec, error) {
 	s := new(specs.Spec)
-	d := jsonscan.Decoder{Text: string(c.Spec)}
-	if bundle.ScanSpec(&d, s) && d.Peek() == 0 && d.At == len(d.Text) && !d.Nul && utf8.ValidString(d.Text) {
+	if scanSpec(c.Spec, s) {
 		return s, nil
 	}
 	*s = specs.Spec{}
@@ -126,6 +125,12 @@ func (c *Create) ReadSpec() (*specs.Spec, error) {
 		return nil, fmt.Errorf("read the container's Spec: %w", err)
 	}
 	return s, nil
+}
+
+// scanSpec may have filled a part of s where it answers false.
+func scanSpec(text json.RawMessage, s *specs.Spec) bool {
+	d := jsonscan.Decoder{Text: string(text)}
+	return bundle.ScanSpec(&d, s) && d.Peek() == 0 && d.At == len(d.Text) && !d.Nul && utf8.ValidString(d.Text)
 }
 
 func (e *Exec) member(d *jsonscan.Decoder, name string) bool {

@@ -45,6 +45,39 @@ func TestDecode(t *testing.T) {
 	}
 }
 
+// TestReadSpec: an ordinary Spec is read without encoding/json, any other by it.
+func TestReadSpec(t *testing.T) {
+	limit := int64(1 << 30)
+	want := &specs.Spec{
+		Version: specs.Version, Root: &specs.Root{Path: "rootfs", Readonly: true}, Hostname: "h",
+		Process: &specs.Process{
+			Args: []string{"sh", "-c", "echo \"ü\\n\""}, Env: []string{"PATH=/bin"}, Cwd: "/",
+			User: specs.User{UID: 7, AdditionalGids: []uint32{8}}, Capabilities: &specs.LinuxCapabilities{Bounding: []string{"CAP_KILL"}},
+		},
+		Mounts: []specs.Mount{{Destination: "/proc", Type: "proc", Source: "proc", Options: []string{"nosuid"}}},
+		Linux: &specs.Linux{
+			Namespaces: []specs.LinuxNamespace{{Type: specs.PIDNamespace}},
+			Resources:  &specs.LinuxResources{Memory: &specs.LinuxMemory{Limit: &limit}, Devices: []specs.LinuxDeviceCgroup{{Access: "rwm"}}},
+		},
+	}
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := new(specs.Spec); !scanSpec(text, got) || !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+	odd := &Create{Spec: json.RawMessage(`{"hostname":"a","hostname":"b"}`)}
+	if got, err := odd.ReadSpec(); scanSpec(odd.Spec, new(specs.Spec)) || err != nil || got.Hostname != "b" {
+		t.Errorf("what is left to encoding/json: %+v, %v", got, err)
+	}
+	for _, bad := range []string{"", "[]", "{} {}", `{"hostname":1}`} {
+		if got, err := (&Create{Spec: json.RawMessage(bad)}).ReadSpec(); err == nil {
+			t.Errorf("%q is %+v", bad, got)
+		}
+	}
+}
+
 // TestEncode: what is written by hand is what encoding/json reads.
 func TestEncode(t *testing.T) {
 	for _, want := range []any{
